@@ -154,7 +154,7 @@ def test_axes_that_were_not_measured_are_named():
     with pytest.raises(InputError, match=r"a at 96a\.binary; expected one of int8$"):
         choose_point(BOTH_WAYS, default, PointSettings(dimension=96, precision="binary", axes=True))
     with pytest.raises(
-        InputError, match=r"b at 96a\.float32; expected a point without axes: b was not measured on principal axes$"
+        InputError, match=r"b at 96a\.float32; expected vectors without axes: b was not measured on principal axes$"
     ):
         choose_point(BOTH_WAYS, default, PointSettings("b", axes=True))
 

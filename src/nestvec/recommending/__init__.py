@@ -1,1 +1,1 @@
-"""Chooses what to ship from the measured surface, and explains the choice in sentences."""
+"""Recommends the smallest vector that holds up in a run's measurements, and explains the choice in sentences."""

@@ -1,4 +1,4 @@
-"""Sentences about the three choices: what a fused vector loses and beats, and which smaller vectors may do."""
+"""Writes the sentences about a team's three choices (proven, likely, tiny) in the `reason` of `recommendation.json`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from nestvec.point import FUSED, VectorFormat
 
 
 def say_fused(decision: dict[str, Any], proven: dict[str, Any], fell_back: bool) -> list[str]:
-    """Say what to ship beside keyword search, and on what evidence.
+    """Write the sentences that recommend vectors to combine with keyword search, with the evidence for them.
 
     Args:
         decision: what `recommendation.json` holds, without its `reason`.
-        proven: the proven choice as `choices` has it.
-        fell_back: whether the choice is the pretrained model, because no trained model beats it.
+        proven: the entry `proven` of the team with keyword search, from `choices` in `recommendation.json`.
+        fell_back: whether the recommended model is the pretrained one, because no trained model beats it.
 
     Returns:
         A few sentences.
@@ -25,14 +25,14 @@ def say_fused(decision: dict[str, Any], proven: dict[str, Any], fell_back: bool)
 
 
 def say_choices(decision: dict[str, Any], choices: dict[str, Any]) -> list[str]:
-    """Say which smaller vectors are likely good enough, or still beat what the team has now.
+    """Write the sentences about the team's likely and tiny choices, if these are smaller than the shipped vector.
 
     Args:
         decision: what `recommendation.json` holds, without its `reason`.
-        choices: one team's three choices.
+        choices: one team's choices: the entries `proven`, `likely` and `tiny`.
 
     Returns:
-        One sentence for the likely and one for the tiny choice; none for a choice as large as the shipped vector.
+        One sentence for each of the two choices that takes fewer bytes than all vectors named before it.
     """
     sentences, size = [], (decision["point"] or {}).get("bytes_per_vector") or float("inf")
     likely, tiny = choices["likely"], choices["tiny"]
@@ -75,14 +75,15 @@ def _say_loss(decision: dict[str, Any], proven: dict[str, Any]) -> str:
 
 
 def say_tested(decision: dict[str, Any], proven: dict[str, Any]) -> list[str]:
-    """Say whether the test queries confirm the shipped vector, beside keyword search or alone.
+    """Write the sentence that says whether the test queries confirm the shipped vector.
 
     Args:
         decision: what `recommendation.json` holds, without its `reason`.
-        proven: the proven choice as `choices` has it.
+        proven: the team's entry `proven` of `choices` in `recommendation.json`.
 
     Returns:
-        One sentence with the value on test; a second one where the gain over a rival is not clear on test.
+        One sentence with the metric on the test queries, and a second sentence if the shipped vector does not clearly
+        beat every baseline (such as BM25) on the test queries.
     """
     test, seen = proven["test"], decision["test"]
     value = f"{decision['metric']} {test['value']:.3f} [{test['low']:.3f}, {test['high']:.3f}]"
@@ -105,7 +106,7 @@ def say_tested(decision: dict[str, Any], proven: dict[str, Any]) -> list[str]:
 
 
 def name_unbeaten(gate: dict[str, dict[str, Any]]) -> str:
-    """Name the rivals that are not clearly beaten, with difference and interval; an empty text if all are beaten."""
+    """Name the baselines that are not clearly beaten, each with difference and interval; empty if all are beaten."""
     return " and from ".join(
         f"{name} by {_show_interval(rival['difference'], rival['low'], rival['high'])}"
         for name, rival in gate.items()
@@ -114,7 +115,7 @@ def name_unbeaten(gate: dict[str, dict[str, Any]]) -> str:
 
 
 def _say_doubt(test: dict[str, Any], margin: float) -> str:
-    """Say why the test queries do not confirm a choice: a mean loss within the margin means too few queries."""
+    """Say why the test queries do not confirm a choice: they are too few, or their mean loss exceeds the margin."""
     return "are too few to confirm it" if test["difference"] > -margin else "do not confirm it"
 
 

@@ -1,10 +1,11 @@
-"""Three choices for a team: proven, likely and tiny, each with its loss, its interval and its memory.
+"""Finds a team's three choices (proven, likely and tiny), each with its loss, its interval and its memory.
 
-*Proven* is found in `choose.py`. *Likely* is the smallest point that loses less than the margin with a chance of at
-least 90 %; only systems that beat their rivals with the same chance are considered. *Tiny* is the smallest point that
-clearly beats what the team has now; the 95 % confidence is split over the systems (Bonferroni). Both search each
-system's points from large to small and stop at the first point that fails. Testing all points and picking the smallest
-that passes would pick a lucky one.
+A candidate is a system at one dimension and precision. *Proven* is chosen in `choose.py`. *Likely* is the smallest
+candidate that loses less than the margin with a chance of at least 90 %; only systems that beat the baselines with the
+same chance are considered. *Tiny* is the smallest candidate that clearly beats what the team uses today: keyword search
+or the pretrained model; the 95 % confidence is split over the systems (Bonferroni). The searches for *likely* and
+*tiny* test each system's candidates from large to small and stop at the first that fails. Testing all candidates and
+picking the smallest that passes would pick a lucky one.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ class Pick:
 def describe_choices(
     view: View, evidence: dict[str, Evidence], wishes: RecommendationSettings, proven: tuple[Point, Point] | None
 ) -> dict[str, Any]:
-    """Find a team's three choices, in the form of `recommendation.json`; a choice is None where no point qualifies.
+    """Find a team's proven, likely and tiny choices, in the form of `recommendation.json`.
 
     Args:
-        view: the team's points on the split that chooses, validation if there is one.
-        evidence: by split, `test` and, unless the protocol has none, `validation`.
+        view: the team's candidates (system, dimension, precision) on the split that chooses.
+        evidence: maps `test` and, if the protocol has it, `validation` to the values measured on that split.
         wishes: the metric, how much of it may be lost, and limits on bytes and recall.
-        proven: the proven choice and its reference; None where nothing is proven.
+        proven: the proven choice and its reference; None if nothing is proven.
 
     Returns:
-        Keys `proven`, `likely` and `tiny`.
+        The choices under the keys `proven`, `likely` and `tiny`; a choice is None if no candidate qualifies.
     """
     if not view.points:
         return dict.fromkeys(("proven", "likely", "tiny"))

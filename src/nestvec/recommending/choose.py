@@ -1,24 +1,25 @@
-"""Choose the smallest vector that loses less than the margin, or none; beside keyword search, and for vectors alone.
+"""Chooses the smallest vector that loses less than the margin, or none; fused with keyword search, and vectors alone.
 
-All choices are made on the validation split, by each team among its own points (`teams.py`). The reference is the best
-system at full width. Each system's points are tested from large to small (a fixed sequence, Maurer et al. 1995) for
-non-inferiority: the one-sided lower bound of the paired difference to the reference must lie above minus the margin.
-The first point that cannot be shown to hold up ends the system's sequence. The confidence is split over the systems
-that could be shipped (Bonferroni), so the chance of calling any worse point good stays below 5 %. That holds for any
-distribution of the losses, as the bound allows for losses that no query of the sample showed. Few queries therefore
-prove little; the answer says about how many would be needed.
+All choices are made on the validation split, for each kind of team among the candidates that it could ship
+(`teams.py`). A candidate is a system at one dimension and precision. The reference is the best system at full width.
+Each system's candidates are tested from large to small (a fixed sequence, Maurer et al. 1995) for non-inferiority: the
+one-sided lower bound of the paired difference to the reference must lie above minus the margin. The first candidate
+that fails the test ends the system's sequence. The confidence is split over the systems that could be shipped
+(Bonferroni), so the chance that any worse candidate passes stays below 5 %. That holds for any distribution of the
+losses, as the bound allows for losses that no query of the sample showed. Few queries therefore prove little; the
+answer says about how many would be needed.
 
-A point that takes hardly fewer bytes than a wider one is left out of the sequence: lower precision costs less than
-fewer dimensions, so without such points the sequence goes from safe to risky as it goes from large to small. A point
-with the same first ten results as its system at full width, for every possible query, is compared as that system at
-full width.
+A candidate that takes hardly fewer bytes than a wider one is left out of the sequence: lower precision costs less than
+fewer dimensions, so without such candidates the sequence goes from safe to risky as it goes from large to small. A
+candidate with the same first ten results as its system at full width, for every possible query, is compared as that
+system at full width.
 
-The gate: the shipped point must beat its rivals (95 % interval above 0), and so must its system at full width; without
-the second condition one lucky point among many small ones would be enough. Beside keyword search, where no trained
-system beats the pretrained one fused in the same way, the pretrained system is tested against itself at full width,
-and must beat BM25 and its own vectors alone. The smallest point that holds up, passes the gate and meets the limits
-(`max_bytes`, `min_recall`) is the proven choice; the test split then confirms it or not. `choices.py` adds a likely and
-a tiny choice.
+The gate: the shipped candidate must beat the baselines (95 % interval above 0), and so must its system at full width;
+without the second condition one lucky candidate among many small ones would be enough. For a team with keyword search,
+if no trained system beats the pretrained one fused in the same way, the pretrained system is tested against itself at
+full width, and must beat BM25 and its own vectors alone. The smallest candidate that passes its test and the gate and
+meets the limits (`max_bytes`, `min_recall`) is the proven choice; the test split then confirms it or not. `choices.py`
+adds a likely and a tiny choice.
 """
 
 from __future__ import annotations
@@ -65,12 +66,12 @@ class Choice:
     """The tests for one kind of team (with or without keyword search), and their results.
 
     Attributes:
-        view: the team's points, with the evidence of the split that chooses.
-        reference: the best system at full width; the pretrained one where no trained one beats it.
+        view: the team's candidates, with the values of the split that chooses.
+        reference: the best system at full width; the pretrained one if no trained one beats it.
         steps: all tests, in order.
-        passing: points that hold up and pass the gate, smallest first.
-        shipped: the first of `passing` that meets the limits; None where none does.
-        fell_back: whether `passing` holds points of the pretrained system, because no trained one beats it.
+        passing: candidates that lose less than the margin and beat the baselines, smallest first.
+        shipped: the first of `passing` that meets the limits; None if none does.
+        fell_back: whether `passing` holds candidates of the pretrained system, because no trained one beats it.
     """
 
     view: View
@@ -85,8 +86,8 @@ def recommend(evidence: dict[str, Evidence], wishes: RecommendationSettings) -> 
     """Choose what to ship on the validation split, and confirm the choice on the test split.
 
     Args:
-        evidence: by split, `validation` and `test`; without `validation` the choice is made on test, and the answer
-            says so.
+        evidence: the values measured on the splits `validation` and `test`; without `validation` the choice is made on
+            test, and the answer says so.
         wishes: the metric, how much of it may be lost, and limits on bytes and recall.
 
     Returns:

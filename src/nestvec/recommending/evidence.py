@@ -1,4 +1,4 @@
-"""The per-query values of a split, from which a choice is made."""
+"""The metric's value for every query of a split, from which the vector to ship is chosen."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Evidence:
     """The values of the deciding metric for every query of one split, by system, dimension and precision.
 
     Attributes:
-        values: point to the (q,) values of its queries.
+        values: maps each candidate (system, dimension, precision) to its (q,) values.
         bootstrap: resamples the same q queries.
-        recalls: point to its mean recall@10.
-        lossless: points with the same first ten results as their system at full width, for every possible query; a
-            comparison uses the full-width point in their place.
+        recalls: maps each candidate to its mean recall@10.
+        lossless: candidates with the same first ten results as their system at full width, for every possible query; a
+            comparison uses the full-width values in their place.
     """
 
     values: dict[Point, NDArray[np.float64]]
@@ -75,17 +75,17 @@ def gather_evidence(
     bootstraps: dict[str, Bootstrap],
     lossless: frozenset[Point] = frozenset(),
 ) -> dict[str, Evidence]:
-    """Collect each split's evidence from the values of all queries: a split's name to its evidence.
+    """Divide the measured values of all queries by split, and keep those of the deciding metric and of recall@10.
 
     Args:
-        values: point to metric to the (q,) values of all queries.
+        values: the (q,) values of all queries, by candidate (system, dimension, precision) and metric.
         topics: the q queries, with the split of each.
         metric: the metric that decides.
-        bootstraps: by split; splits without one are left out.
-        lossless: points with the same first ten results as their system at full width.
+        bootstraps: a bootstrap for each split; splits without one are left out.
+        lossless: candidates with the same first ten results as their system at full width.
 
     Returns:
-        A split's name to its evidence.
+        The values of each split, by the split's name.
     """
     evidence = {}
     for split, bootstrap in bootstraps.items():

@@ -1,4 +1,4 @@
-"""Statistical power: which loss a number of held-out queries can prove, before anything is measured."""
+"""Statistical power: how small a loss a number of held-out queries can prove, before anything is measured."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _MOST = 10**9  # upper limit of the queries that a margin needs
 
 @dataclass(frozen=True)
 class Provable:
-    """The smallest loss that a number of queries can rule out, and how many queries a margin takes.
+    """How small a loss a number of queries can prove, and how many queries it takes to prove a loss below the margin.
 
     Attributes:
         queries: how many queries the choice is made on.
-        margin: how much may be lost.
-        provable: the margin that the queries can prove with 80 % power, for a vector that loses nothing.
-        needed: about how many queries `margin` takes.
+        margin: how much of the metric may be lost.
+        provable: the smallest margin that the queries can prove with 80 % power, for a vector that loses nothing.
+        needed: about how many queries it takes to prove `margin` with the same power.
     """
 
     queries: int
@@ -38,13 +38,13 @@ class Provable:
 
     @property
     def enough(self) -> bool:
-        """Whether the queries can prove the margin with 80 % power."""
+        """Whether there are enough queries to prove a loss below the margin with 80 % power."""
         return self.queries >= self.needed
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """How many queries are held out, and which loss they can rule out; a part of `check.json`. Losses are rounded up.
+    """How many queries are held out, and how small a loss they can prove (rounded up); a part of `check.json`.
 
     Attributes:
         validation: validation queries with a relevant document; 0 where the protocol has no validation split and the
@@ -52,14 +52,15 @@ class HeldOut:
         test: test queries with a relevant document.
         metric: the metric of the losses.
         margin: how much of the metric may be lost.
-        power: the chance to prove the loss, for a vector that loses nothing.
-        provable: the smallest loss that the choosing queries can rule out, for a vector that loses nothing.
+        power: the chance to prove such a loss, for a vector that loses nothing.
+        provable: the smallest margin that the choosing queries can prove, for a vector that loses nothing.
         confirmable: the same for the test queries, which confirm the choice; None where the choice is made on test.
-        needed: about how many choosing queries `margin` takes.
+        needed: about how many choosing queries it takes to prove a loss below `margin`.
         needed_to_confirm: about how many test queries the confirmation takes; None where the choice is made on test.
-        needed_in_all: about how many queries with a relevant document, training's included, would be enough at these
-            shares; None where there are enough.
-        validation_share: a share of validation that would be enough to choose; None where none is needed, or possible.
+        needed_in_all: about how many queries with a relevant document, training's included, would be enough at the
+            present shares of the splits; None where there are enough.
+        validation_share: a share of validation queries that would be enough to choose; None where no other share is
+            needed, or none is possible.
         folds: the number of folds that would hold out every query; None where folds are not needed, or not possible.
     """
 
@@ -114,21 +115,21 @@ class HeldOut:
 
 
 def describe_power(queries: int, margin: float, spread: float = TYPICAL_SPREAD, systems: int = 2) -> Provable:
-    """Estimate which loss a number of queries can rule out, for a small vector that loses nothing.
+    """Estimate how small a loss a number of queries can prove, for a small vector that in truth loses nothing.
 
-    The estimate follows `Bootstrap.lower_bound`, which adds a query that loses everything, with a random weight of mean
-    and deviation 1 / queries; where no query differs, that is the rule of three. 80 % power allows for an observed mean
-    that lies 0.84 standard errors too low.
+    The estimate follows `Bootstrap.lower_bound`, which adds an invented query that loses everything, with a random
+    weight of mean and deviation 1 / queries. If no query's result changes, the estimate is the rule of three. To reach
+    80 % power, the estimate assumes an observed mean that lies 0.84 standard errors too low.
 
     Args:
         queries: how many queries the choice is made on, at least 1.
-        margin: how much may be lost, above 0.
+        margin: how much of the metric may be lost, above 0.
         spread: the standard deviation of the per-query differences.
-        systems: how many systems share the 5 % chance of error: the trained ones and, beside keyword search, the
-            pretrained one.
+        systems: how many systems share the 5 % chance of error: the trained ones, and the pretrained one if fused with
+            keyword search.
 
     Returns:
-        The smallest provable loss, and the number of queries that `margin` takes.
+        The smallest provable loss, and the number of queries that it takes to prove `margin`.
     """
     level = 1 - (1 - LEVEL) / systems
     needed = bisect_left(range(1, _MOST), -margin, key=lambda count: -_find_provable(count, spread, level)) + 1
@@ -136,7 +137,7 @@ def describe_power(queries: int, margin: float, spread: float = TYPICAL_SPREAD, 
 
 
 def describe_held_out(parts: dict[str, int], asked: int, wishes: RecommendationSettings, systems: int) -> HeldOut:
-    """Count the held-out queries and estimate which loss they can rule out.
+    """Count the held-out queries and estimate how small a loss they can prove.
 
     Args:
         parts: numbers of queries with a relevant document: of `validation`, which may be 0, and of `test`, at least 1.
@@ -145,7 +146,7 @@ def describe_held_out(parts: dict[str, int], asked: int, wishes: RecommendationS
         systems: how many systems share the 5 % chance of error.
 
     Returns:
-        The numbers; `validation_share` and `folds` are left None for the caller to set.
+        The counts and losses; the caller sets `validation_share` and `folds`, which are None here.
     """
     validation, test, margin = parts["validation"], parts["test"], wishes.margin
     choosing = describe_power(validation or test, margin, systems=systems)

@@ -1,4 +1,4 @@
-"""Sentences of the recommendation: what to do, on what evidence, and how much memory that saves."""
+"""Writes the sentences of the recommendation: what to ship, on what evidence, and how much memory that saves."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ _PRICED = 10_000_000  # number of vectors whose memory the sentence states; `pri
 
 @dataclass(frozen=True)
 class Barred:
-    """Limits (`max_bytes`, `min_recall`) that rule out every point that holds up and passes the gate.
+    """The limits (`max_bytes`, `min_recall`) that rule out every vector that passed the tests of loss and gain.
+
+    A candidate below is a system at one dimension and precision.
 
     Attributes:
-        wishes: the limits that each rule out every point; if only their combination does, all limits that are set.
-        without: the point that would be shipped without these limits.
-        best: the best point that meets all limits; None where no measured point does.
-        nearest: limit to the nearest value that any measured point has: fewest bytes, highest recall@10.
-        difference: the mean difference of `best` to the reference; 0 where there is no `best`.
+        wishes: the limits that each rule out every passing candidate; if only their combination does, all limits set.
+        without: the candidate that would be shipped without these limits.
+        best: the candidate with the highest mean metric that meets all limits; None if no measured candidate does.
+        nearest: the fewest bytes and the highest recall@10 of any measured candidate, under the names of the limits.
+        difference: the mean difference of `best` to the reference; 0 if there is no `best`.
         lower_bound: the one-sided lower bound of `difference`.
     """
 
@@ -46,9 +48,9 @@ def explain_decision(decision: dict[str, Any], barred: Barred | None, target: Po
 
     Args:
         decision: what `recommendation.json` holds, without its `reason`.
-        barred: the limits that rule out every point; None where some point meets them, or none passes without them.
-        target: the point that more queries could prove; None where these are enough.
-        asked: the team that the answer is for.
+        barred: the limits that rule out every vector that passed all tests; None if limits are not the reason.
+        target: the system, dimension and precision that more queries could prove; None if no more queries are needed.
+        asked: the team that the explanation addresses.
 
     Returns:
         A few sentences.
@@ -85,7 +87,7 @@ def _say_ship(decision: dict[str, Any], proven: dict[str, Any], queries: str) ->
 
 
 def _say_price(decision: dict[str, Any]) -> str:
-    """Compare the memory of ten million vectors with that of the reference, in GB (1e9 bytes)."""
+    """Compare the memory of ten million recommended vectors with that of full-width vectors, in GB (1e9 bytes)."""
     price = next(entry for entry in decision["price"] if entry["vectors"] == _PRICED)
     small, whole = (f"{price[name] / 1e9:,.3g} GB" for name in ("bytes", "full_bytes"))
     return "Ten million vectors take " + (f"{small} instead of {whole}." if small != whole else f"{small}.")
@@ -148,7 +150,7 @@ def _say_too_few(decision: dict[str, Any], target: Point | None, queries: str) -
 
 
 def _name_rivals(decision: dict[str, Any]) -> str:
-    """Name the systems that the recommendation has to beat."""
+    """Name the baselines that the recommended vector has to beat, such as BM25 and the pretrained model."""
     if decision["reference"].get("kind") == HYBRID:
         return "BM25, its own vectors alone, and the pretrained model beside BM25"
     return "both the pretrained model and BM25"

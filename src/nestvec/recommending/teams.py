@@ -1,7 +1,8 @@
 """Two kinds of team: one has a keyword search and fuses vectors with it, the other ranks by vectors alone.
 
-For each team, a `View` lists the points that the team could ship, from large to small, what a point has to beat, and
-what the team has now.
+A candidate is a system at one dimension and precision. For each kind of team, a `View` lists the candidates that the
+team could ship, from large to small, the baselines that a candidate has to beat, and the system that the team uses
+today.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ class Team:
 
     Attributes:
         name: the team's key in `choices` of `recommendation.json`.
-        kind: the kind of point that the team can ship: fused, or vectors alone.
-        pretrained: the name of the untrained system, fused or alone.
-        now: the name of the system that the team has now.
-        may_fall_back: whether the pretrained system can be shipped where no trained one beats it.
+        kind: what the team can ship: `hybrid` (vectors fused with keyword search) or `plain` (vectors alone).
+        pretrained: the name of the pretrained system that the team would compare with, fused or alone.
+        now: the name of the system that the team uses today.
+        may_fall_back: whether the pretrained system can be shipped if no trained one beats it.
     """
 
     name: str
@@ -75,7 +76,7 @@ class View:
 
     @property
     def reference(self) -> Point:
-        """The best system at full width; of equally good ones, the first measured."""
+        """The system at full width with the highest mean metric; of equally good ones, the first measured."""
         return max(full_width(self.points), key=self.evidence.mean)
 
     @property
@@ -86,8 +87,9 @@ class View:
     def list_rivals(self, point: Point) -> list[Point]:
         """List the measured rivals that a candidate has to beat.
 
-        Vectors alone: the pretrained model at full width, and BM25. A fused point: BM25, its own vectors alone at full
-        width, and the pretrained model fused at the same dimension and precision, or else at full width.
+        For vectors alone: the pretrained model at full width, and BM25. For vectors fused with keyword search: BM25,
+        the same model's vectors alone at full width, and the fused pretrained model at the same dimension and precision
+        (at full width if that was not measured).
         """
         whole = self.evidence.whole
         if self.team.kind != HYBRID:
@@ -124,7 +126,7 @@ class View:
         return all(rival["passed"] for rival in self.test_gate(point).values())
 
     def beats_pretrained(self, system: str) -> bool:
-        """Whether a trained system at full width clearly beats the pretrained one."""
+        """Whether a trained system at full width clearly beats the pretrained one: the 95 % interval lies above 0."""
         point = self.evidence.whole[system]
         if not self.beside_pretrained(point):
             return True
@@ -138,9 +140,9 @@ class View:
 def order_points(points: list[Point]) -> list[Point]:
     """Sort one system's vector formats from large to small, and leave out those not worth a test.
 
-    Left out are points that hardly save bytes over a wider one (`NEARLY`), and points without principal axes where the
-    same dimension and precision was measured with them. Both rules were fixed before any run (docs/decisions.md), so
-    that nothing is picked by chance results on a run's queries.
+    Left out are formats that hardly save bytes over a wider one (`NEARLY`), and formats without principal axes if the
+    same dimension and precision was measured with axes. Both rules were fixed before any run (docs/decisions.md), so
+    that no format is picked by chance results on a run's queries.
     """
     turned = {(point.dimension, point.precision) for point in points if point.axes}
     best = [point for point in points if point.axes or (point.dimension, point.precision) not in turned]

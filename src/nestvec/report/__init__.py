@@ -21,8 +21,8 @@ __all__ = ["write_report"]
 def write_report(run: Run) -> Path:
     """Write `report.html`, `figures/` and `tables/` from the run's files alone; the same files give the same bytes.
 
-    All three are made before any of them replaces an older one. Returns the page's path. Raises InputError if a file
-    of the run is missing or damaged, MissingExtraError if the extra `report` is not installed.
+    An older report is replaced only when the new page, figures and tables are complete. Returns the page's path. Raises
+    InputError if a file of the run is missing or damaged, MissingExtraError if the extra `report` is not installed.
     """
     content, folder = read_content(run), run.folder
     report = folder.path("report")

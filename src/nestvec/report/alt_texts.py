@@ -1,4 +1,4 @@
-"""Alternative texts of the figures on a run's page: say in numbers what a figure shows, for people who cannot see."""
+"""Writes the alternative texts of a run's figures: in numbers what a figure shows, for people who cannot see it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST = 12  # validations of a training that are all listed; of more, only the fi
 
 
 def describe_figures(content: Content) -> dict[str, str]:
-    """Describe every figure of a run's page: maps the figure's name to the alternative text."""
+    """Describe every figure of a run's page in words; returns the alternative texts by the figures' names."""
     full = content.before.precision
     recall, mrr = _describe_lines(content, "recall@10"), _describe_lines(content, "mrr@10")
     maps = {figure: describe_heat_map(system, content) for system, figure in figure_names(content).items()}
@@ -64,7 +64,7 @@ def _describe_sizes(content: Content) -> str:
 
 
 def _describe_losses(content: Content) -> str:
-    """Describe the chart of training losses: one sentence per system, saying where the running mean ends."""
+    """Describe the chart of training losses: one sentence per system with the smoothed loss at the last step."""
     sentences = []
     for training in content.run.trainings:
         if training.losses:

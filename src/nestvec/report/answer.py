@@ -1,4 +1,4 @@
-"""The first screen of a run's page: choices with and without keyword search, the run's origin, and next commands."""
+"""The first screen of a run's page: choices with and without keyword search, the run's date, and next commands."""
 
 from __future__ import annotations
 
@@ -57,24 +57,24 @@ class Card:
 
 @dataclass(frozen=True)
 class Team:
-    """The choices for one kind of team: with keyword search, or with vectors alone."""
+    """The proven, likely and tiny choices for one kind of team: with keyword search, or with vectors alone."""
 
     name: str  # as `recommendation.json` has it
     cards: tuple[Card, ...]
 
     @property
     def title(self) -> str:
-        """The heading above the team's cards on the page."""
+        """The heading above this team's cards on the page."""
         return TITLES[self.name]
 
     @property
     def decided(self) -> bool:
-        """Whether the team has at least one choice."""
+        """Whether the team has a proven, likely or tiny choice."""
         return any(card.chosen for card in self.cards)
 
 
 def read_teams(content: Content) -> tuple[Team, ...]:
-    """Read the choices for both kinds of team; for an older run without choices, the recommended point, if any."""
+    """Read the choices for both kinds of team; an older run without choices has at most its recommendation."""
     choices = content.run.recommendation.choices
     if choices is None:
         cards = _read_cards(content, _read_older(content))
@@ -84,7 +84,7 @@ def read_teams(content: Content) -> tuple[Team, ...]:
 
 
 def _read_older(content: Content) -> TeamChoices:
-    """Turn the recommendation of an older run, which has no choices, into a proven choice."""
+    """Convert the recommendation of a run by an early nestvec, which had no three choices, to a proven choice."""
     recommendation, point = content.run.recommendation, content.run.recommendation.point
     if point is None:
         return TeamChoices()
@@ -121,7 +121,7 @@ def measured(content: Content, chosen: ChosenPoint) -> Row | None:
 
 @dataclass(frozen=True)
 class Origin:
-    """When and how the run was made, and the run's folder."""
+    """The date of the run, the command that makes the run again, and the run's folder."""
 
     date: str
     command: str
@@ -132,8 +132,8 @@ class Origin:
 def read_origin(content: Content) -> Origin:
     """Read the run's date, command and folder.
 
-    The folder is relative to the working directory. A folder outside of it is given by its name alone, so that the
-    same files give the same page everywhere.
+    The folder is relative to the working directory. Of a folder elsewhere only the name is given, so that the same
+    files give the same page everywhere.
     """
     root = content.run.root.resolve()
     inside = root.is_relative_to(Path.cwd())
@@ -144,7 +144,7 @@ def read_origin(content: Content) -> Origin:
 
 
 def _command(content: Content, folder: str) -> str:
-    """Write the command with every setting that differs from its default; without settings that the run fills in."""
+    """Write the command that makes the run again: settings with default values or detected values are left out."""
     settings, defaults = content.run.config.settings, {**dict.fromkeys(_NEVER_SETTLED), **Settings().flat()}
     words = ["nestvec", "run", str(settings.get("source", content.run.results.source)), "--out", folder]
     for name, value in settings.items():
@@ -156,7 +156,7 @@ def _command(content: Content, folder: str) -> str:
 
 
 def next_commands(content: Content, folder: str) -> tuple[tuple[str, str], ...]:
-    """List the next commands: what each does, and what to type."""
+    """List the commands to type next, each with a few words on what the command does."""
     run = shlex.quote(folder)
     named = "" if content.run.ships else f" --system {shlex.quote(content.before.system)}"
     return (

@@ -1,4 +1,4 @@
-"""Compares vectors by size in bytes: each system's best within a size, and fewer bits against fewer dimensions."""
+"""Compares vectors by bytes: the best of each system within a size, and fewer bits against fewer dimensions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Shrinking:
-    """One system made smaller in two ways: all dimensions with fewer bits, or full precision with fewer dimensions."""
+    """One system made smaller in two ways: full width with fewer bits, or full precision with fewer dimensions."""
 
     system: str
     gains: dict[int, float]  # bytes to the metric with fewer bits minus the metric with fewer dimensions
@@ -41,9 +41,9 @@ class Shrinking:
 
 
 def best_by_size(content: Content, metric: str) -> tuple[Budget, ...]:
-    """Find each system's best row on test within every measured size, large sizes first.
+    """Find, for every measured size in bytes, each system's best vectors of at most that size, large sizes first.
 
-    Of sizes within 5 % of each other only the largest is listed.
+    Of sizes within 5 % of each other only the largest is listed. All values are those of the test split.
     """
     rows = [row for row in content.split("test") if row.bytes_per_vector]
     own = {name: [row for row in rows if row.system == name] for name in content.systems if content.measured(name)}
@@ -54,9 +54,9 @@ def best_by_size(content: Content, metric: str) -> tuple[Budget, ...]:
 
 
 def compare_bits_with_dimensions(content: Content, metric: str) -> tuple[Shrinking, ...]:
-    """Compare, size by size on test, each system with fewer bits and the same system with fewer dimensions.
+    """Compare at every size the same system with fewer bits and with fewer dimensions, on the test split.
 
-    Returns the systems that were measured in both ways below their full size.
+    Returns only the systems that were measured both with fewer bits and with fewer dimensions.
     """
     shrinkings = []
     for system in content.systems:
@@ -78,7 +78,7 @@ def compare_bits_with_dimensions(content: Content, metric: str) -> tuple[Shrinki
 
 
 def _distinct_sizes(rows: Sequence[Row]) -> list[int]:
-    """List the measured sizes in bytes, largest first; of sizes within 5 % of each other only the largest."""
+    """List the sizes in bytes of the measured vectors, largest first; of sizes within 5 % only the largest."""
     sizes: list[int] = []
     for size in sorted({row.bytes for row in rows}, reverse=True):
         if not sizes or sizes[-1] > NEARLY * size:

@@ -1,4 +1,4 @@
-"""Finds the queries that gained and lost most between two measured systems, with the queries' first results."""
+"""Finds the queries that gained and lost most between two systems or vector formats, with their first results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAME = 1e-9  # smaller differences are rounding errors, not a change
 
 @dataclass(frozen=True)
 class Ranked:
-    """One document in the ranking of a query."""
+    """One document in a query's ranking, with its grade and its rank in the ranking to compare with."""
 
     rank: int
     text: str
@@ -32,7 +32,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Change:
-    """One query's value and first results in the systems that are compared, `before` and `after`."""
+    """One query with its recall@10, nDCG@10 and first results, for the systems `before` and `after`."""
 
     query: str
     relevant: int  # relevant documents in the catalogue
@@ -44,7 +44,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Changes:
-    """The most changed test queries, and how many test queries changed at all (by recall@10)."""
+    """The test queries that gained and lost most, and how many queries got better, got worse or stayed the same."""
 
     gained: tuple[Change, ...]
     lost: tuple[Change, ...]
@@ -110,9 +110,10 @@ def _describe(
 
 
 def _read_grades(run: Run, queries: Collection[str]) -> dict[tuple[str, str], float]:
-    """Read the grade of every judged pair of the queries: from the gain, or from the records where gains are equal.
+    """Read the grade of every judged query-document pair of these queries.
 
-    All grades below `gain_zero` have the gain 0, so the records are needed to tell them apart.
+    A grade is computed from its gain, except for grades below `gain_zero`: all of these have the gain 0, so they are
+    read from the records.
     """
     zero = run.grades.gain_zero
     judged = ((query, document, gain) for query in queries for document, gain in run.judgements.get(query, {}).items())
@@ -127,11 +128,11 @@ def _read_grades(run: Run, queries: Collection[str]) -> dict[tuple[str, str], fl
 def _top(
     judged: dict[str, tuple[float, bool]], pair: tuple[list[str], list[str]], texts: dict[str, str]
 ) -> tuple[Ranked, ...]:
-    """Pick the documents to show of a ranking: the first five, and relevant ones among the first ten.
+    """Pick the documents of a ranking to show: the first five, and those of the first ten that are relevant.
 
     Args:
-        judged: document id to its grade, and to whether it is relevant.
-        pair: the ranking, and the other one, in which each document's rank is looked up.
+        judged: each judged document's grade, and whether it is relevant, by document id.
+        pair: the ranking to show, and the ranking to compare with, in which each document's rank is looked up.
         texts: document id to text.
 
     Returns:

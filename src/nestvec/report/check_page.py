@@ -26,7 +26,7 @@ _THRESHOLDS = {
 
 
 def write_check_page(facts: dict[str, Any], path: Path) -> None:
-    """Write `check.html` from what `check.json` holds; the same facts give the same bytes."""
+    """Write `check.html` from the content of `check.json`; equal contents give equal bytes."""
     checked = read_checked(facts)
     drawings = {"grades": draw_figure("grades", draw_grades, checked.grades)}
     shown = {

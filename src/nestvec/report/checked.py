@@ -10,7 +10,7 @@ from nestvec.runs.schema import Audit, Finding, Grades
 
 @dataclass(frozen=True)
 class Spread:
-    """A distribution of counts or lengths, summarised in seven numbers."""
+    """A distribution of counts or lengths: minimum, maximum, mean, and four percentiles."""
 
     min: float
     p25: float
@@ -23,7 +23,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Lengths(Spread):
-    """Lengths of texts in tokens, and what the model would cut off."""
+    """Lengths of texts in tokens, and how many tokens the model would cut off."""
 
     counted: int  # texts; fewer than all where a sample was drawn
     too_long: int  # texts longer than the model's limit
@@ -33,7 +33,7 @@ class Lengths(Spread):
 
 @dataclass(frozen=True)
 class Tokens:
-    """Lengths of queries and documents; `limit` is the model's maximum in tokens, None where there is no limit."""
+    """Lengths of queries and documents in tokens; `limit` is the model's maximum, None if it has none."""
 
     model: str
     limit: int | None
@@ -55,7 +55,7 @@ class NearDuplicates:
 
 @dataclass(frozen=True)
 class Recurring:
-    """How many distinct texts the test part has, and how many of the texts are also in the training part."""
+    """How many distinct queries or documents the test split has, and how many of these are also in training."""
 
     test: int
     in_training: int
@@ -63,7 +63,7 @@ class Recurring:
 
 @dataclass(frozen=True)
 class RowSplit:
-    """What a split by row would leak from test into training, by one comparison of texts (`exact` or `normalised`)."""
+    """What a split of single rows would leak from test into training, if texts are compared in one way."""
 
     shares: dict[str, float]
     recurring: dict[str, Recurring]
@@ -71,7 +71,7 @@ class RowSplit:
 
 @dataclass(frozen=True)
 class Checked:
-    """The content of `check.json`; keys of `row_split` are `exact` and `normalised`, the ways to compare texts."""
+    """The content of `check.json`; `row_split` has a key for each way to compare texts: `exact` and `normalised`."""
 
     source: str
     sha256: str

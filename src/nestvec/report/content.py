@@ -1,4 +1,4 @@
-"""Gathers the facts of the report from the run's files, without rounding or measuring."""
+"""Gathers the facts that the report shows from the run's files; values are not rounded and nothing is measured."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Content:
 
     @property
     def validated(self) -> tuple[Training, ...]:
-        """The trainings whose models were measured on the validation split during training."""
+        """The systems' trainings during which metrics on validation were measured."""
         return tuple(training for training in self.run.trainings if training.curve)
 
     @property
     def validated_formats(self) -> tuple[VectorFormat, ...]:
-        """Every dimension and precision that was measured on validation during training, wide before narrow."""
+        """The vector formats that were measured on validation during training, wide before narrow."""
         formats = dict.fromkeys(stored for training in self.run.trainings for stored in training.formats)
         return tuple(sorted(formats, key=lambda stored: -stored.dimension))
 
@@ -65,13 +65,13 @@ class Content:
 
     @property
     def seldom_judged(self) -> tuple[float, float] | None:
-        """The least and the greatest judged@10 of the systems at full width; None unless the least is below a third."""
+        """The lowest and highest judged@10 of the full-width systems; None unless the lowest is below a third."""
         shares = [row.metrics[JUDGED].value for row in self.full_width]
         return (min(shares), max(shares)) if min(shares) < FEW_JUDGED else None
 
     @property
     def uneven(self) -> bool:
-        """Whether the systems' full widths differ."""
+        """Whether some systems have wider vectors than others at full width."""
         return len({row.dimension for row in self.full_width if row.dimension}) > 1
 
     def made(self, kind: str) -> tuple[Row, ...]:
@@ -98,7 +98,7 @@ class Content:
 
     @property
     def matrix_metric(self) -> str:
-        """The metric of the table of differences: the deciding metric if the run compared it, else recall@10."""
+        """The metric in the table of differences: the deciding metric if the run compared it, else recall@10."""
         compared = {entry.metric for entry in self.run.results.comparisons}
         return self.run.recommendation.metric if self.run.recommendation.metric in compared else METRICS[0]
 
@@ -114,14 +114,14 @@ class Content:
 
     @property
     def prompts(self) -> tuple[tuple[Prompts, tuple[str, ...]], ...]:
-        """The distinct prompts before queries or documents, each with the systems that use them."""
+        """The distinct prompts that are put before queries or documents, each with the systems that use them."""
         by_system = self.run.results.prompts
         distinct = dict.fromkeys(prompts for prompts in by_system.values() if prompts)
         return tuple((prompts, tuple(name for name in by_system if by_system[name] == prompts)) for prompts in distinct)
 
     @property
     def lexical(self) -> Row | None:
-        """BM25's row on the test split; None where it was not measured."""
+        """BM25's row on the test split; None if BM25 was not measured."""
         return next((row for row in self.split(TEST) if row.system == BM25), None)
 
     @property
@@ -147,7 +147,7 @@ class Content:
         return tuple(sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), row.axes, -row.bytes)))
 
     def kept(self, row: Row, metric: str) -> float | None:
-        """Divide a row's metric by the system's value at full width and precision on the same split; None for 0."""
+        """Divide a row's metric by that of the same system at full width and precision; None if the latter is 0."""
         own = [other for other in self.run.results.surface if (other.system, other.split) == (row.system, row.split)]
         full = max(own, key=lambda other: (other.dimension or 0, other.bytes)).metrics[metric].value
         return row.metrics[metric].value / full if full else None
@@ -161,7 +161,7 @@ class Content:
 
 
 def read_content(run: Run) -> Content:
-    """Gather what the page shows of a finished run; raises InputError if a file is missing or damaged."""
+    """Read a finished run for the report's page; raises InputError if a file is missing or damaged."""
     surface, recommendation = run.results.surface, run.recommendation
     _refuse_missing_metrics(run)
     before = _before(run)
@@ -181,7 +181,9 @@ def _refuse_missing_metrics(run: Run) -> None:
         for metric in METRICS:
             if metric not in row.metrics:
                 problem = f"is damaged: surface[{number}].metrics.{metric} is missing"
-                raise InputError(problem, f"the metrics {', '.join(METRICS)}", file=run.folder.path("results"))
+                raise InputError(
+                    problem, f"rows with the metrics {', '.join(METRICS)}", file=run.folder.path("results")
+                )
 
 
 def _before(run: Run) -> Row:

@@ -16,7 +16,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a cell that b
 
 
 def write_tables(content: Content, directory: Path) -> None:
-    """Write surface.csv, frontier.csv, comparisons.csv and steps.csv to a folder, made if it is missing."""
+    """Write surface.csv, frontier.csv, comparisons.csv and steps.csv to a folder, which is created if missing."""
     directory.mkdir(parents=True, exist_ok=True)
     tables = {
         "surface": [row.flat for row in content.run.results.surface],
@@ -40,5 +40,5 @@ def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _safe(value: object) -> object:
-    """Put an apostrophe before a text that a spreadsheet would take for a formula."""
+    """Put an apostrophe before a text that a spreadsheet would run as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

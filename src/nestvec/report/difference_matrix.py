@@ -1,4 +1,4 @@
-"""Draws the matrix of differences between the systems at full width; the page shows it as a table."""
+"""Draws the differences between the systems at full width as a matrix; the page shows the same as a table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LETTER = 0.075  # inches: a letter's width, about, at the size of the names
 
 
 def draw_differences(axes: Axes, content: Content) -> None:
-    """Draw each row's system minus each column's; clear differences are coloured and bold."""
+    """Draw the matrix: in each cell the row's system minus the column's; clear differences are coloured and bold."""
     from matplotlib.patches import Rectangle
 
     rows, metric = content.full_width, content.matrix_metric
@@ -48,7 +48,7 @@ def draw_differences(axes: Axes, content: Content) -> None:
 
 
 def _write_cell(axes: Axes, corner: tuple[int, int], comparison: Comparison, *, roomy: bool) -> None:
-    """Write the difference into a cell, and below, if there is room, the numbers of queries won, tied and lost."""
+    """Write the difference into a cell, and below it, if it fits, how many queries were won, tied and lost."""
     across, down = corner
     look: dict[str, Any] = {"ha": "center", "va": "center"}
     height, size, weight = 0.4 if roomy else 0.5, 10 if roomy else 8.5, "bold" if comparison.clear else "normal"

@@ -1,7 +1,8 @@
 """The look of every figure, and how figures are saved: PNG for slides, SVG for the page.
 
-The drawings use a few named colours. The page replaces each colour in the SVG by a CSS variable (`inline_svg.py`), so
-that one drawing serves light and dark mode. Systems differ by colour, marker and line style, not by colour alone.
+The drawings use a few named colours. For the page each colour in the SVG is replaced by a CSS variable
+(`inline_svg.py`), so that one drawing serves light and dark mode. Systems differ by colour, marker and line style, not
+by colour alone.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ HANDLE, PAD, GAP = 2.1, 0.5, 1.0  # of a legend, in em: the sample, the space af
 
 @dataclass(frozen=True)
 class Style:
-    """A system's colours in light and dark mode, its marker and its line style."""
+    """How a system is drawn: its colours in light and dark mode, its marker and its line style."""
 
     light: str
     dark: str
@@ -92,10 +93,10 @@ _RC: Any = {
 
 
 def draw_figure(name: str, paint: Callable[[Axes, T], None], facts: T, directory: Path | None = None) -> str:
-    """Draw a figure and return the SVG text, whose ids depend on the figure's name only.
+    """Draw a figure and return its SVG text; the ids inside depend on the figure's name only.
 
-    With a folder, NAME.png (150 dpi, white) and NAME.svg are written to it. Raises MissingExtraError if matplotlib is
-    not installed.
+    If a folder is given, NAME.png (150 dpi, white) and NAME.svg are written to it. Raises MissingExtraError if
+    matplotlib is not installed.
     """
     try:
         import matplotlib as mpl
@@ -119,9 +120,9 @@ def draw_figure(name: str, paint: Callable[[Axes, T], None], facts: T, directory
 
 
 def add_heading(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT, bottom: float = BOTTOM) -> None:
-    """Put a title and legends above the axes, flush left, and give the axes the rest of the figure.
+    """Put the title and the legends above the chart, flush left, and give the chart the rest of the figure.
 
-    Each legend begins a new line. `left` and `bottom` are the inches that the axes' labels need.
+    Each legend begins a new line. `left` and `bottom` are the space in inches for the labels of the two axes.
     """
     figure, (width, height) = cast("Figure", axes.get_figure()), SIZE
     rows = [row for entries in legends for row in _wrap_legend(entries)]

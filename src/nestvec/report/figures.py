@@ -53,7 +53,7 @@ def _named_after(name: str, systems: tuple[str, ...]) -> str:
 
 
 def draw_figures(content: Content, directory: Path) -> dict[str, str]:
-    """Draw every figure that the run has data for into a folder, made if it is missing; returns SVG texts by name."""
+    """Draw every figure that the run has data for, and write it to a folder; returns the SVG texts by figure name."""
     paints: dict[str, Callable[[Axes, Content], None]] = {
         "recall_by_dimension": partial(_draw_by_dimension, "recall@10"),
         "mrr_by_dimension": partial(_draw_by_dimension, "mrr@10"),
@@ -74,7 +74,7 @@ def draw_figures(content: Content, directory: Path) -> dict[str, str]:
 
 
 def _draw_by_dimension(metric: str, axes: Axes, content: Content) -> None:
-    """Draw a metric against the dimension, one line per system with its interval band."""
+    """Draw a metric against the dimension: one line per system, with a band for the 95 % intervals."""
     entries: list[Artist] = []
     rows = {system: content.line(system) for system in content.systems}
     for system, index in style_indices(content.systems).items():
@@ -111,7 +111,7 @@ def _draw_bm25_level(axes: Axes, content: Content, metric: str) -> list[Artist]:
 
 
 def _set_log_ticks(axes: Axes, values: list[int]) -> None:
-    """Set a log2 axis with ticks at the given values only."""
+    """Make the horizontal axis logarithmic (base 2), with ticks at the given values only."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(values, labels=[f"{value:,}" for value in values])
     axes.minorticks_off()
@@ -123,9 +123,9 @@ def _even_sizes(low: int, high: int) -> list[int]:
 
 
 def _draw_by_bytes(axes: Axes, content: Content) -> None:
-    """Draw recall@10 against bytes per vector: a marker per system, a fill per precision, a ring on the choice.
+    """Draw recall@10 against bytes per vector, each system with its own marker and each precision with its own fill.
 
-    The line is the frontier: the best value at each number of bytes or fewer.
+    The line is the frontier: the best value at each number of bytes or fewer. A ring marks the recommended vectors.
     """
     systems: list[Artist] = []
     for system, index in style_indices(content.systems).items():
@@ -151,7 +151,7 @@ def _draw_by_bytes(axes: Axes, content: Content) -> None:
 
 
 def _draw_frontier(axes: Axes, content: Content) -> Artist:
-    """Draw the frontier as steps; each label is up and left of the labelled point, where no other point can lie."""
+    """Draw the best value at each size as a stepped line, with labels up and left, where no marker can be."""
     best, line = content.run.frontier("recall@10"), {"color": INK, "linewidth": 1.6}
     corners = [(row.bytes, row.metrics["recall@10"].value) for row in best]
     largest = max(row.bytes for row in content.split("test"))
@@ -171,7 +171,7 @@ def _draw_frontier(axes: Axes, content: Content) -> Artist:
 
 
 def _precision_look(content: Content, colour: str, precision: str) -> dict[str, Any]:
-    """Choose a precision's marker fill and line dashes."""
+    """Choose how markers of a precision are filled, and how its lines are dashed."""
     index = content.precisions.index(precision)
     fill = FILLS[index % len(FILLS)]
     return {

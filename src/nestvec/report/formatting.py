@@ -1,4 +1,4 @@
-"""Formats numbers, points and settings for people; nothing else in nestvec rounds a number that is shown.
+"""Formats numbers, vector formats and settings for people, so that all pages and summaries show them alike.
 
 The templates use these functions as filters (`html.FILTERS`); the terminal's summaries use them too.
 """
@@ -20,27 +20,27 @@ CLAMP = 160  # characters of a document that are shown at once
 
 
 class Interval(Protocol):
-    """A value with a 95 % interval: any object with `low` and `high`, the interval's ends."""
+    """A type for any object with the ends of a 95 % interval, `low` and `high`."""
 
     @property
     def low(self) -> float:
-        """The lower end of the interval."""
+        """The lower end of the 95 % interval."""
 
     @property
     def high(self) -> float:
-        """The upper end of the interval."""
+        """The upper end of the 95 % interval."""
 
 
 class Difference(Protocol):
-    """A difference with an interval: any object with `difference_low` and `difference_high`, the interval's ends."""
+    """A type for any object with the ends of a difference's 95 % interval."""
 
     @property
     def difference_low(self) -> float:
-        """The lower end of the interval."""
+        """The lower end of the difference's interval."""
 
     @property
     def difference_high(self) -> float:
-        """The upper end of the interval."""
+        """The upper end of the difference's interval."""
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -56,13 +56,13 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def interval(measure: Interval, digits: int = 3) -> str:
-    """Format an interval's ends; an end below 0 keeps its minus even if it rounds to 0, as it decides significance."""
+    """Format an interval's ends; an end below 0 keeps its minus, even if it rounds to 0, to show significance."""
     low, high = (f"{end:,.{digits}f}".replace("-", MINUS) for end in (measure.low, measure.high))
     return f"[{low},{NBSP}{high}]"
 
 
 def loss_interval(difference: Difference, digits: int = 3) -> str:
-    """Format the interval of a loss, which is the difference with the opposite sign."""
+    """Format the interval of a loss: that of the difference with the signs reversed."""
     low, high = (number(-end, digits) for end in (difference.difference_high, difference.difference_low))
     return f"[{low},{NBSP}{high}]"
 
@@ -78,7 +78,7 @@ def plain(value: float) -> str:
 
 
 def grade_range(low: float, high: float) -> str:
-    """Format a grade, or the two ends of a histogram's bar: `1 to 1.07`."""
+    """Format the grade of a histogram's bar, or its range of grades: `1 to 1.07`."""
     return f"{low:.4g}" if low == high else f"{low:.3g} to {high:.3g}"
 
 
@@ -88,12 +88,12 @@ def percent(value: float, digits: int = 1) -> str:
 
 
 def p_value(value: float) -> str:
-    """Format a p-value; below 0.001 only as a bound, because a randomisation test gives no smaller p-value exactly."""
+    """Format a p-value; below 0.001 as `p < 0.001`, because the randomisation test is not exact enough for less."""
     return f"p{NBSP}<{NBSP}0.001" if value < 0.001 else f"p{NBSP}={NBSP}{value:.3f}"
 
 
 def size_ratio(whole: int, part: int) -> str:
-    """Format how many times larger `whole` is than `part`: `16`."""
+    """Format how many times larger one size is than another, such as `16`."""
     return f"{whole / part:.3g}"
 
 
@@ -125,7 +125,7 @@ def duration(seconds: float) -> str:
 
 
 def describe_point(row: Point, short: bool = False) -> str:
-    """Name a point: `mnr at 192 dimensions in int8`, or short `mnr 192 int8`; BM25 by its name alone."""
+    """Name a system and vector format: `mnr at 192 dimensions in int8`, short `mnr 192 int8`; BM25 by name alone."""
     if row.dimension is None:
         return row.system
     return f"{row.system} {row.cut} {row.precision}" if short else f"{row.system} at {row.format.in_words}"
@@ -142,7 +142,7 @@ def capitalise(text: str) -> str:
 
 
 def describe_encoder(by: EncodedBy) -> str:
-    """Name the encoders of a system's queries and documents, and what the trial of a faster encoder found."""
+    """Name the encoders of a system's queries and documents, and say how a faster encoder compared with float32."""
     told = f"queries: {by.queries}; documents: {by.documents}"
     if (trial := by.trial) is None:
         return told

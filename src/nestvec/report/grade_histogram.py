@@ -21,7 +21,7 @@ RARE = 0.01  # among more than `TICKS` grades, one with a smaller share of the r
 
 
 def draw_grades(axes: Axes, grades: Grades) -> None:
-    """Draw the histogram, relevant bars filled and the others hatched, with the threshold between them."""
+    """Draw the histogram of the grades: relevant grades filled, others hatched, and a line at the threshold."""
     relevant, rest = [bar for bar in grades.bars if bar.relevant], [bar for bar in grades.bars if bar.rest]
     common, widths = _common_levels(grades), _bar_widths(grades)
     outline: dict[str, Any] = {"facecolor": "none", "edgecolor": MUTED, "hatch": "////", "linewidth": 0.8}
@@ -46,13 +46,13 @@ def draw_grades(axes: Axes, grades: Grades) -> None:
 
 
 def describe_grades(grades: Grades) -> str:
-    """Describe the histogram in words, one phrase per bar."""
+    """Describe the histogram of the grades in words, one phrase per bar."""
     bars = [f"{grade_range(bar.low, bar.high)}: {count(bar.relevant + bar.rest)}" for bar in grades.bars]
     return f"Histogram of the grades. Records per grade: {', '.join(bars)}. The threshold is {plain(grades.threshold)}."
 
 
 def _common_levels(grades: Grades) -> list[float]:
-    """List the grades that at least `RARE` of the records have; all grades where there are at most `TICKS`."""
+    """List the grades that count as frequent: all if there are few, else those of at least 1 % of the records."""
     if len(grades.levels) <= TICKS:
         return list(grades.levels)
     whole = sum(grades.counts)
@@ -60,7 +60,7 @@ def _common_levels(grades: Grades) -> list[float]:
 
 
 def _bar_widths(grades: Grades) -> dict[Bar, float]:
-    """Choose each bar's width, so that common bars do not overlap and rare ones stay visible."""
+    """Choose each bar's width, so that bars of frequent grades do not overlap and those of rare ones stay visible."""
     span = grades.highest - grades.lowest
     if grades.bars[0].low != grades.bars[0].high or span == 0:
         return dict.fromkeys(grades.bars, span / BINS or 0.5)
@@ -73,7 +73,7 @@ def _bar_widths(grades: Grades) -> dict[Bar, float]:
 
 
 def _place_threshold(grades: Grades, widths: dict[Bar, float]) -> float:
-    """Choose where to draw the threshold: at the left edge of a bar of the same grade, not through the bar."""
+    """Choose where to draw the threshold: at the left edge of the bar of that grade, not through the bar."""
     level = next((bar for bar in grades.bars if bar.low == bar.high == grades.threshold), None)
     return grades.threshold if level is None else level.low - widths[level] / 2
 

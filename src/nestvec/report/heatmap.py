@@ -24,7 +24,7 @@ _MARGIN, _AXES_MARGIN = 0.62, 0.9  # inches left of the map, for `384` and for `
 
 
 class ValueRange(NamedTuple):
-    """The lowest and the highest value of the metric in any heat map."""
+    """The lowest and the highest value of the metric over the heat maps of all systems."""
 
     low: float
     high: float
@@ -36,7 +36,7 @@ def heat_maps(content: Content) -> dict[str, Callable[[Axes, Content], None]]:
 
 
 def figure_names(content: Content) -> dict[str, str]:
-    """Name each system's figure: maps the system to a name that is unique even where a file system ignores case."""
+    """Name each system's figure, so that no two names are equal even on a file system that ignores case."""
     figures: dict[str, str] = {}
     for system in content.systems:
         if content.measured(system):
@@ -46,18 +46,18 @@ def figure_names(content: Content) -> dict[str, str]:
 
 
 def value_range(content: Content) -> ValueRange:
-    """Find the lowest and the highest value of all heat maps, which get the faintest and the strongest colour."""
+    """Find the lowest and the highest value in all heat maps, drawn in the faintest and the strongest colour."""
     values = [row.metrics[_METRIC].value for row in content.split("test") if row.dimension]
     return ValueRange(min(values), max(values))
 
 
 def figure_name(system: str) -> str:
-    """Make a figure's name from a system's; characters other than letters and digits become `_`."""
+    """Make a figure's file name from a system's name; characters other than letters and digits become `_`."""
     return "surface_" + "".join(letter if letter.isalnum() else "_" for letter in system)
 
 
 def describe_heat_map(system: str, content: Content) -> str:
-    """Describe a heat map in numbers, a sentence for each dimension, for people who do not see it."""
+    """Describe a heat map in numbers, one sentence per dimension, for people who cannot see it."""
     sentences = []
     for width, axes in content.measured(system):
         cells = [(precision, content.cell(system, width, precision, axes)) for precision in content.precisions]

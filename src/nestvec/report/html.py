@@ -1,8 +1,7 @@
-"""Fills the templates of the folder `page`: every page is one file that loads nothing.
+"""Fills the page templates in the folder `page`; every page is one HTML file that loads no other file.
 
-The template engine escapes everything that comes from the run's files; only the drawings, the style sheet and the
-script, which are our own, are inserted unescaped. The page's content security policy blocks all other scripts and all
-loading.
+The template engine escapes everything that comes from the run's files. Only nestvec's own drawings, style sheet and
+script are inserted unescaped. The page's content security policy blocks all other scripts and all loading.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ FILTERS: dict[str, Callable[..., str]] = {function.__name__: function for functi
 
 
 def fill_template(template: str, facts: dict[str, Any], drawings: dict[str, str]) -> str:
-    """Fill a template of the folder `page` with facts by name and drawings by the names of their figures.
+    """Fill a page template of the folder `page` with facts and with the SVG texts of figures.
 
-    Every text in the facts is escaped. Raises MissingExtraError where jinja2 is not installed.
+    Every text in the facts is escaped. Raises MissingExtraError if jinja2 is not installed.
     """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined

@@ -1,4 +1,4 @@
-"""Prepares a drawing for the page: colours become CSS variables, ids become unique, and nothing is loaded."""
+"""Prepares a drawing for the page: colours become CSS variables, and ids become unique on the page."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _KEPT_OF_ROOT = "viewBox"  # the page decides how wide a drawing is
 
 
 def page_svg(svg: str, name: str) -> str:
-    """Turn matplotlib's SVG into a part of the page.
+    """Convert matplotlib's SVG to an element that can stand inside the page.
 
-    `name` prefixes the ids and must be unique on the page. The drawing is hidden from screen readers, which read the
-    alternative text instead.
+    `name` is put before the ids in the drawing, and must be unique on the page. The drawing is hidden from screen
+    readers, which read the alternative text instead.
     """
     root = ElementTree.fromstring(svg)
     root.attrib = {_KEPT_OF_ROOT: root.attrib[_KEPT_OF_ROOT], "aria-hidden": "true", "focusable": "false"}
@@ -42,7 +42,7 @@ def _local_name(name: str) -> str:  # HTML knows SVG's namespaces by heart
 
 
 def _rewrite_value(key: str, value: str, name: str) -> str:
-    """Rewrite ids, references, typeface and colours in an attribute's value for the page."""
+    """Rewrite an attribute of the SVG for the page: ids, references to ids, typeface and colours."""
     if key == "id":
         return f"{name}-{value}"
     if key == "href":

@@ -23,7 +23,7 @@ _FIGURE = "recall_by_dimension"
 
 
 def write_reproduction_page(facts: dict[str, Any], root: Path) -> None:
-    """Write `reproduce.html` and its figure from what `reproduce.json` holds; the same facts give the same bytes."""
+    """Write `reproduce.html` and its figure from the content of `reproduce.json`; equal contents give equal bytes."""
     with replacing(root / "figures") as directory:
         directory.mkdir()
         drawings = {_FIGURE: draw_figure(_FIGURE, _draw_truncation, facts, directory)}
@@ -38,7 +38,7 @@ def write_reproduction_page(facts: dict[str, Any], root: Path) -> None:
 
 
 def _with_measures(row: dict[str, Any]) -> dict[str, Any]:
-    """Convert a row's intervals to `Measure`, as the page's filters expect them."""
+    """Convert the reproduced values of a table row to `Measure` objects, which the page's filters can format."""
     ours = row["ours"]
     return {**row, "ours": ours and {metric: Measure(**ours[metric]) for metric in METRICS}}
 
@@ -85,7 +85,7 @@ def _draw_truncation(axes: Axes, facts: dict[str, Any]) -> None:
 
 
 def _describe_truncation(facts: dict[str, Any]) -> str:
-    """Describe the figure in numbers, for people who do not see it."""
+    """Describe the chart of recall@10 by dimension in numbers, for people who cannot see it."""
     sentences = []
     for row in facts["rows"]:
         ours = f", {number(row['ours']['recall@10']['value'])} here" if row["ours"] else ""

@@ -73,7 +73,7 @@ def run_headline(content: Content) -> str:
 
 
 def _find_likely(content: Content) -> str:
-    """Describe the first team's likely choice; an empty text where no team has a likely choice."""
+    """Name the vectors of the first likely choice for any team; empty if no team has a likely choice."""
     for team in read_teams(content):
         for card in team.cards:
             if card.name == "likely" and card.chosen:
@@ -83,9 +83,10 @@ def _find_likely(content: Content) -> str:
 
 
 def group_metrics(content: Content) -> dict[str, list[str]]:
-    """Group the names of all metrics of the run by cutoff: the keys are `first 10`, `whole ranking` and the like.
+    """Group the run's metrics by cutoff, under keys such as `first 10` and `whole ranking`.
 
-    In each group `judged@…` comes first, as it says how far to trust the others; condensed metrics come last.
+    In each group `judged@…` comes first, because it says how far to trust the other metrics; condensed metrics, which
+    skip unjudged documents, come last.
     """
     groups: dict[str, list[str]] = {}
     names = [name for name in content.before.metrics if all(name in row.metrics for row in content.full_width)]

@@ -1,4 +1,4 @@
-"""The chart of the first screen: a metric against bytes, placed in per cent so that the chart fits any window.
+"""The chart on a run page's first screen, a metric against bytes, with all positions in per cent of the chart.
 
 The template `answer.jinja` draws the chart as SVG without a view box, so that text keeps its size in a narrow window.
 """
@@ -31,7 +31,7 @@ KINDS = {"beside_keyword_search": "beside", "vectors_alone": "alone"}
 
 @dataclass(frozen=True)
 class Dot:
-    """A marker in the chart of metric by bytes: a point of a frontier, or a recommended choice."""
+    """A marker in the chart of metric by bytes: vectors that no smaller ones equal or beat, or a recommended choice."""
 
     x: float
     y: float
@@ -55,7 +55,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Chart:
-    """Everything that the chart draws; places are in per cent of the chart's width and height."""
+    """Everything that the chart of metric by bytes draws; positions are in per cent of the chart's width and height."""
 
     grid: tuple[tuple[float, str], ...]
     sizes: tuple[tuple[float, str], ...]
@@ -84,7 +84,7 @@ class _Scale:
 
 
 def draw_size_chart(content: Content, teams: Sequence[Team]) -> Chart:
-    """Place the chart's content: points that have vectors, both frontiers, the choices, and the baselines' lines."""
+    """Compute the position of everything in the chart of metric by bytes: markers, frontier lines and baselines."""
     metric = content.run.recommendation.metric
     rows = [row for row in content.run.points.values() if row.bytes and (row.is_vectors or row.kind == HYBRID)]
     fronts = {"beside": find_frontier([row for row in rows if row.kind == HYBRID], metric)}
@@ -122,7 +122,7 @@ def _kind(row: Row) -> str:
 
 
 def _fit(rows: Sequence[Row], important: Sequence[Row], fronts: dict[str, tuple[Row, ...]], metric: str) -> _Scale:
-    """Choose the chart's ranges: all sizes, and the important values with room below; lower points are left out."""
+    """Choose the ranges of the chart's axes: all sizes, but only the values near the choices and the baselines."""
     sizes = [row.bytes for row in rows]
     tops = [front[-1] for front in fronts.values() if front]
     values = [row.metrics[metric].value for row in (*important, *tops)]
@@ -150,7 +150,7 @@ def _sizes(scale: _Scale) -> tuple[tuple[float, str], ...]:
 
 
 def _steps(front: Sequence[Row], kind: str, metric: str, scale: _Scale) -> list[tuple[float, float, float, float, str]]:
-    """Draw the frontier as lines: across to the next size, then up."""
+    """Draw a frontier as stepped lines: across to the next size, then up to the value there."""
     lines = []
     ends = [scale.x(row.bytes) for row in front[1:]] + [scale.x(scale.largest)] if front else []
     for place, row in enumerate(front):
@@ -165,7 +165,7 @@ def _steps(front: Sequence[Row], kind: str, metric: str, scale: _Scale) -> list[
 
 
 def _dots(fronts: dict[str, tuple[Row, ...]], chosen: dict[str, list[Row]], metric: str, scale: _Scale) -> list[Dot]:
-    """List the points of the frontiers and of the choices, each point once, from left to right."""
+    """List the markers of the frontiers and of the choices, each once, by kind of team and by bytes."""
     dots = []
     for team, kind in KINDS.items():
         rows = {row.name: row for row in (*fronts[kind], *chosen.get(team, []))}
@@ -188,7 +188,7 @@ def _mark(dot: Dot, teams: Sequence[Team]) -> Dot:
 
 
 def _levels(content: Content, rows: Sequence[Row], metric: str, scale: _Scale) -> tuple[Level, ...]:
-    """Place the lines of the baselines to beat, with labels far enough apart to be read."""
+    """Place the horizontal lines of BM25 and the pretrained model, with labels far enough apart to be read."""
     names, last, levels = {}, -math.inf, []
     if content.lexical:
         names[content.lexical.name] = ("words", "BM25, tuned" if _untuned(content) else "BM25")

@@ -36,7 +36,7 @@ def running_mean(losses: ArrayLike) -> NDArray[np.float64]:
 
 
 def relative_losses(losses: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Divide the losses and their running mean by the first value of the mean, unless that is 0."""
+    """Divide the losses and their running mean by the running mean's first value, unless that is 0."""
     mean = running_mean(losses)
     start = mean[0] or 1.0
     return np.asarray(losses) / start, mean / start
@@ -60,7 +60,7 @@ def draw_loss(axes: Axes, trainings: Sequence[Training], styles: Mapping[str, in
 
 
 def draw_validation(axes: Axes, trainings: Sequence[Training], styles: Mapping[str, int], metric: str) -> None:
-    """Draw a metric by step at the widest and the narrowest dimension, with a ring on the step that was kept."""
+    """Draw a metric by training step at the widest and the narrowest dimension, and ring the step that was kept."""
     entries: list[Artist] = []
     for training in trainings:
         style = STYLES[styles[training.system]]
@@ -83,7 +83,7 @@ def draw_validation(axes: Axes, trainings: Sequence[Training], styles: Mapping[s
 
 
 def _set_step_axis(axes: Axes, trainings: Sequence[Training]) -> None:
-    """Set the steps as the horizontal axis: whole numbers, from 0 (before training), the same in every chart."""
+    """Show training steps on the horizontal axis: whole numbers from 0 (before training), alike in every chart."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
@@ -94,12 +94,12 @@ def _set_step_axis(axes: Axes, trainings: Sequence[Training]) -> None:
 
 
 def _spread_evenly(count: int) -> NDArray[np.int64]:
-    """Choose at most `MOST` indices below `count`, evenly spaced, the first and the last included."""
+    """Choose `MOST` evenly spaced indices below `count`, including the first and the last; all if there are fewer."""
     return np.unique(np.linspace(0, count - 1, min(count, MOST)).round().astype(np.int64))
 
 
 def _thin_outline(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Thin a long line without changing its outline: keep the lowest and highest value of each stretch of steps."""
+    """Keep only the lowest and the highest value of each stretch of steps, so that a long line looks the same."""
     steps = np.arange(len(values))
     if len(values) > MOST:
         runs = np.array_split(steps, MOST // 2)

@@ -32,7 +32,7 @@ NAMES = {
 
 
 def draw_study(facts: Facts, directory: Path) -> dict[str, str]:
-    """Draw all figures that `study.json` has data for, into a folder; returns the SVG texts by figure name."""
+    """Draw every figure that `study.json` has data for, and write it to a folder; returns SVG texts by figure name."""
     figures: dict[str, Any] = {"learning_curves": _draw_curves}
     if "growth" in facts:
         figures = {"growth": _draw_growth}
@@ -57,13 +57,13 @@ def short_setting_name(name: str) -> str:
 
 
 def best_trial(facts: Facts) -> Facts:
-    """Find the trial with the best value."""
+    """Find the trial with the best value of the metric that the study optimises."""
     best: Facts = next(trial for trial in facts["trials"] if trial["trial"] == facts["best"] + 1)
     return best
 
 
 def _draw_history(axes: Axes, facts: Facts) -> None:
-    """Draw the value of every trial in planned order, the best value so far, and the value of the default settings."""
+    """Draw each trial's metric in planned order, the best metric so far, and that of the default settings."""
     from matplotlib.ticker import MaxNLocator
 
     complete = [trial for trial in facts["trials"] if trial["value"] is not None]
@@ -87,7 +87,7 @@ def _draw_history(axes: Axes, facts: Facts) -> None:
 
 
 def _draw_importance(axes: Axes, facts: Facts) -> None:
-    """Draw how much of the variance of the values each setting explains."""
+    """Draw the importance of each setting: its share of the variance between the trials' metrics."""
     items = sorted(facts["importance"].items(), key=lambda item: item[1])
     axes.barh([short_setting_name(name) for name, _ in items], [share for _, share in items], color=_TRIAL, height=0.6)
     axes.grid(axis="y", visible=False)
@@ -100,7 +100,7 @@ def _draw_importance(axes: Axes, facts: Facts) -> None:
 
 
 def _draw_parallel(axes: Axes, facts: Facts) -> None:
-    """Draw a line for each trial through the trial's settings to the trial's value; the better third stands out."""
+    """Draw parallel coordinates: a line per trial through its settings to its metric, the best third highlighted."""
     names = list(facts["space"])
     shown = [trial for trial in facts["trials"] if set(names) <= set(trial["params"])]
     scales = [_axis_positions(name, facts["space"][name], shown) for name in names]
@@ -136,7 +136,7 @@ def _trial_look(trial: Facts, bar: float, best: int) -> dict[str, Any]:
 
 
 def _axis_positions(name: str, searched: Any, trials: Sequence[Facts]) -> Mapping[Any, float]:  # noqa: ANN401 - TOML
-    """Place each value of a setting between 0 and 1 on the setting's axis."""
+    """Map each value of a setting to its height (0 to 1) on the setting's axis in the parallel coordinates."""
     values = {trial["params"][name] for trial in trials}
     if isinstance(searched, list):
         return {value: index / max(len(searched) - 1, 1) for index, value in enumerate(searched)}
@@ -147,14 +147,14 @@ def _axis_positions(name: str, searched: Any, trials: Sequence[Facts]) -> Mappin
 
 
 def _axis_ends(searched: Any) -> tuple[str, str]:  # noqa: ANN401 - values or a range, as TOML has them
-    """Label the two ends of a setting's axis: the lowest and the highest value that was searched."""
+    """Format the lowest and the highest value that was searched, as labels for the ends of a setting's axis."""
     if isinstance(searched, list):
         return _short_value(searched[0]), _short_value(searched[-1])
     return _short_value(float(searched["low"])), _short_value(float(searched["high"]))
 
 
 def _short_value(value: object) -> str:
-    """Shorten a value for a chart: three significant digits, or nine letters."""
+    """Shorten a setting's value for a chart: three significant digits, or nine letters."""
     if isinstance(value, float) and not isclose(value, 0):
         return f"{value:.3g}".replace("e-0", "e-")
     text = str(value)
@@ -162,7 +162,7 @@ def _short_value(value: object) -> str:
 
 
 def _draw_curves(axes: Axes, facts: Facts) -> None:
-    """Draw every trial's validation values during training; lines of stopped trials end early."""
+    """Draw the metric on validation during the training of every trial; lines of stopped trials end early."""
     reports = max(point["place"] for trial in facts["trials"] for point in trial["curve"] or ())
     for trial in facts["trials"]:
         curve = trial["curve"] or ()
@@ -182,7 +182,7 @@ def _draw_curves(axes: Axes, facts: Facts) -> None:
 
 
 def _draw_frontier(axes: Axes, facts: Facts) -> None:
-    """Draw bytes and metric of every trial, and the best value at each number of bytes."""
+    """Draw each trial's metric against its bytes per vector, and a line through the best value at each size."""
     complete = [trial for trial in facts["trials"] if trial["value"] is not None]
     best = [trial for slot in facts["frontier"] for trial in complete if trial["trial"] == slot + 1]
     sizes, values = [trial["bytes_per_vector"] for trial in best], [trial["value"] for trial in best]
@@ -199,7 +199,7 @@ def _draw_frontier(axes: Axes, facts: Facts) -> None:
 
 
 def _draw_growth(axes: Axes, facts: Facts) -> None:
-    """Draw the metric by number of training queries: trainings, fitted curve, and forecasts."""
+    """Draw the metric against the number of training queries: single trainings, fitted curve, and forecasts."""
     growth = facts["growth"]
     line, full = growth["line"], growth["queries"][-1]
     axes.fill_between(line["queries"], line["low"], line["high"], color=_TRIAL, alpha=0.15, linewidth=0)
@@ -221,7 +221,7 @@ def _draw_growth(axes: Axes, facts: Facts) -> None:
 
 
 def _draw_systems(axes: Axes, facts: Facts) -> None:
-    """Draw each system's curve: solid with filled markers for vectors alone, dashed with hollow markers beside BM25."""
+    """Draw each system's metric by training queries: solid for vectors alone, dashed if fused with keyword search."""
     systems = list(dict.fromkeys(curve["system"] for curve in facts["curves"]))
     looks = {system: STYLES[1 + place % (len(STYLES) - 1)] for place, system in enumerate(systems)}
     for curve in facts["curves"]:
@@ -244,7 +244,7 @@ def _draw_systems(axes: Axes, facts: Facts) -> None:
 
 
 def _mark_sizes(axes: Axes, sizes: Sequence[int]) -> None:
-    """Set a log2 axis of training queries with ticks at the given sizes."""
+    """Make the axis of training queries logarithmic (base 2), with ticks at the given numbers of queries."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, labels=[f"{size:,}" for size in sizes])
     axes.minorticks_off()
@@ -252,5 +252,5 @@ def _mark_sizes(axes: Axes, sizes: Sequence[int]) -> None:
 
 
 def _error_bars(forecast: Facts) -> list[list[float]]:
-    """Compute how far an interval reaches below and above its value, as matplotlib's `errorbar` expects."""
+    """Compute how far an interval extends below and above its value, as matplotlib's `errorbar` expects."""
     return [[max(forecast["value"] - forecast["low"], 0)], [max(forecast["high"] - forecast["value"], 0)]]

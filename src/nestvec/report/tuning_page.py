@@ -1,4 +1,4 @@
-"""Writes the page of a tuning study: the best settings, the settings' gain on test, and the search."""
+"""Writes the page of a tuning study: the best settings, their gain on test, and all trials."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOTED = {"pruned": "stopped early", "failed": "failed", "complete": ""}
 
 
 def write_tuning_page(facts: dict[str, Any], root: Path) -> None:
-    """Write `report.html` and its figures from what `study.json` holds; the same facts give the same bytes."""
+    """Write `report.html` and its figures from the content of `study.json`; equal contents give equal bytes."""
     with replacing(root / FIGURES) as directory:
         directory.mkdir()
         drawings = draw_study(facts, directory)
@@ -59,7 +59,7 @@ def study_headline(facts: dict[str, Any]) -> str:
 
 
 def _gain_with_intervals(facts: dict[str, Any]) -> dict[str, Any] | None:
-    """Convert the gain's intervals to `Measure`, as the page's filters expect them; None without a gain."""
+    """Convert the gain's intervals to `Measure` objects, which the page's filters can format; None without a gain."""
     if "gain" not in facts:
         return None
     gain = facts["gain"]
@@ -68,7 +68,7 @@ def _gain_with_intervals(facts: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _forecasts_with_intervals(facts: dict[str, Any]) -> dict[str, Measure]:
-    """Convert the forecasts' intervals to `Measure`, as the page's filters expect them."""
+    """Convert the forecasts' intervals to `Measure` objects, which the page's filters can format."""
     growth = facts.get("growth") or {}
     forecasts = {name: growth[name] for name in ("twice", "held_back") if name in growth}
     return {name: Measure(entry["value"], entry["low"], entry["high"]) for name, entry in forecasts.items()}
@@ -83,13 +83,13 @@ def _settings_of_all(facts: dict[str, Any]) -> set[str]:
 
 
 def _trial_row(trial: dict[str, Any]) -> dict[str, Any]:
-    """Prepare a trial for the table: a note on its state, and the last value of a stopped trial."""
+    """Prepare a trial for the page's table: add a note such as `stopped early`, and a stopped trial's last value."""
     curve = trial["curve"] if trial["state"] == "pruned" else None
     return {**trial, "note": _NOTED[trial["state"]], "last": curve[-1] if curve else None}
 
 
 def _describe_search(searched: object) -> str:
-    """Describe the range or the list of values that was searched for a setting."""
+    """Describe in words the range, or the list of values, that a tuning study searched for a setting."""
     if isinstance(searched, dict):
         steps = f", in steps of {plain(searched['step'])}" if "step" in searched else ""
         how = ", log scale" if searched.get("log") else steps

@@ -1,4 +1,4 @@
-"""The page's fixed texts: names of metrics, what splits, systems and leaks are, and the glossary."""
+"""The page's fixed texts: names of metrics, explanations of splits, systems and leaks, and the glossary."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A run's folder, written and read here only: layout, schema, tables, settings, and the run itself."""
+"""Reads and writes a run's folder: its layout, the types of its JSON files, its tables, and its settings."""

@@ -1,4 +1,4 @@
-"""Find the measured point (system, dimension, precision) that a user names, by one rule for CLI, API and server."""
+"""Finds the measured system, dimension and precision that a user names; the command line, API and server share this."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PointArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class PointSettings:
-    """The system, dimension and precision that a user asks for; None means as recommended."""
+    """The system, dimension and precision that a user asks for; None stands for the recommended value."""
 
     system: str | None = option(None, "A measured system, such as mnr (the recommended one).")
     dimension: int | None = option(None, "Vector width (as recommended).")
@@ -39,14 +39,14 @@ class UnknownPointError(InputError):
     """The system, dimension and precision that the user named were not measured.
 
     Args:
-        field: the wrong part: `system`, `dimension`, `precision`, `dimensions` or `filter`.
+        field: which input is wrong: `system`, `dimension`, `precision`, `dimensions` or `filter`.
         problem: the problem in words; may repeat the user's input.
         expected: the values that exist.
         file: the run's folder.
         hint: the problem without the user's input, for answers of a public server.
 
     Attributes:
-        field: as given.
+        field: which input is wrong.
         message: the hint and the values that exist.
     """
 
@@ -64,15 +64,16 @@ def choose_point(
     *,
     file: object = None,
 ) -> Point:
-    """Find a measured point by system, dimension and precision, each of which may be None.
+    """Find a measured point (a system at one dimension and precision) that a user asks for, perhaps only in part.
 
-    Parts that are None are those of the default if the default has the same system, or else the full width and float32.
-    Vectors are on principal axes if the user asks for that, or if no dimension is given and the default has axes.
+    A dimension or precision that the user does not give is the default's if the system is the same, or else full
+    width and float32. Vectors are on principal axes if the user asks for that, or if no dimension is given and the
+    default has axes.
 
     Args:
         measured: all points to choose from.
-        default: the point to choose if nothing is named; None if a system must be named.
-        asked: the user's choice.
+        default: the point to choose if the user names nothing; None if the user must name a system.
+        asked: the system, dimension and precision that the user asks for; each may be None.
         file: the run's folder, for messages.
 
     Returns:
@@ -106,15 +107,15 @@ def choose_point(
         raise UnknownPointError("precision", problem, f"one of {', '.join(precisions)}", file=file)
     if not alike:
         raise UnknownPointError(
-            "dimension", problem, f"a point without axes: {named} was not measured on principal axes", file=file
+            "dimension", problem, f"vectors without axes: {named} was not measured on principal axes", file=file
         )
     dimensions = ", ".join(dict.fromkeys(str(stored.dimension) for stored in alike))
     raise UnknownPointError("dimension", problem, f"one of the dimensions{where} {dimensions}", file=file)
 
 
 def _choose_lexical(point: Point, dimension: int | None, precision: str | None, file: object) -> Point:
-    """Choose BM25; UnknownPointError if a dimension or a precision is given, because BM25 has no vectors."""
+    """Choose BM25; UnknownPointError if the user gave a dimension or a precision, because BM25 has no vectors."""
     if dimension is None and precision is None:
         return point
     field = "precision" if dimension is None else "dimension"
-    raise UnknownPointError(field, f"{BM25} has no vectors", f"no {field}: {BM25} has no vectors", file=file)
+    raise UnknownPointError(field, f"{BM25} has no vectors", f"{BM25} without a {field}", file=file)

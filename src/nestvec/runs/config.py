@@ -33,10 +33,10 @@ class Config:
     """The content of a run's `config.toml`.
 
     Attributes:
-        settings: the resolved settings by name.
+        settings: the settings by name, including detected values.
         versions: version of each package that made the run.
-        inputs: hashes of `source`, `model`, `model NAME` and others.
-        tune: the table `tune` of a study; empty for a run.
+        inputs: SHA-256 of each input, by names such as `source`, `model` and `model NAME`.
+        tune: the options of a tuning study; empty for a run.
     """
 
     settings: dict[str, Any]
@@ -52,9 +52,9 @@ class Config:
 
     @property
     def compared(self) -> dict[str, Any]:
-        """Settings and hashes that must be equal for a run to continue in a folder.
+        """The settings and hashes that must be equal, so that a run or tuning study may continue in an existing folder.
 
-        Paths of inputs, versions and the number of trials may differ; hashes of inputs must not.
+        Paths of inputs, package versions and a study's number of trials may differ; the inputs' hashes must not.
         """
         hashes = {f"{name}'s sha256": value for name, value in self.inputs.items()}
         settings = {name: value for name, value in self.settings.items() if name not in _LOCATIONS}
@@ -103,13 +103,13 @@ def read_run_config(path: Path) -> Config:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read option names and values from a TOML file; tables named after stages are flattened.
+    """Read option names and values from a TOML file, also from tables with the name of a stage.
 
     Args:
         path: the file.
 
     Returns:
-        Option names to values.
+        The value of each option, by name.
 
     Raises:
         InputError: the file is missing or is not TOML.
@@ -137,9 +137,9 @@ def config_text(settings: Settings, inputs: Mapping[str, str], tune: Mapping[str
     """Write settings as the text of a TOML file that `--config` takes, with versions and hashes of inputs.
 
     Args:
-        settings: resolved settings.
-        inputs: hashes of the inputs by name.
-        tune: the table `tune` of a study; None for a run.
+        settings: the settings of a run, or those that all trials of a study share.
+        inputs: SHA-256 of the inputs, by name.
+        tune: the options of a tuning study; None for a run.
 
     Returns:
         The text of `config.toml`.
@@ -158,7 +158,7 @@ def config_text(settings: Settings, inputs: Mapping[str, str], tune: Mapping[str
 
 
 def read_tune(path: Path) -> dict[str, Any]:
-    """Read the table `tune` of a TOML file: options of a study by name, and its `space`.
+    """Read the table `tune` of a TOML file, which holds the options of a tuning study and the space to search.
 
     Args:
         path: the file.

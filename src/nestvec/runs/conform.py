@@ -1,4 +1,4 @@
-"""Read JSON or TOML values into frozen dataclasses by the fields' annotations, so that damage is reported at once."""
+"""Converts JSON or TOML values to dataclasses and checks their types, so that a damaged file is reported at once."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 class MisfitError(ValueError):
-    """A JSON or TOML value does not match the annotation of the dataclass's field.
+    """A JSON or TOML value has another type than the dataclass's field, or is missing.
 
     Args:
-        where: path to the value, such as `surface[3].queries`.
+        where: path to the value inside the file, such as `surface[3].queries`.
         found: the value that was found, or "missing".
         expected: the kind of value that is expected.
     """
@@ -32,17 +32,17 @@ class MisfitError(ValueError):
 
 
 def load_json(path: Path, kind: type[T]) -> T:
-    """Read a JSON file of a run as `kind`: a dataclass or `tuple[Dataclass, ...]`. Unknown keys are ignored.
+    """Read a JSON file of a run into a dataclass, or a tuple of dataclasses; unknown keys are ignored.
 
     Args:
         path: the file.
-        kind: the type of the file's content.
+        kind: the type of the file's content: a dataclass or `tuple[Dataclass, ...]`.
 
     Returns:
         The file's content as that type.
 
     Raises:
-        InputError: the file is missing or damaged; the message names the place in the file.
+        InputError: the file is missing or damaged; the message names the key in the file.
     """
     try:
         return cast("T", conform(read_json(path), kind))
@@ -51,12 +51,12 @@ def load_json(path: Path, kind: type[T]) -> T:
 
 
 def conform(value: object, kind: Any, where: str = "") -> Any:  # noqa: ANN401 - `kind` decides
-    """Convert a value that was read from JSON or TOML to an annotated type.
+    """Convert a value that was read from JSON or TOML to a given type, such as a dataclass.
 
     Args:
         value: a value from a JSON or TOML reader.
         kind: a dataclass, `tuple[kind, ...]`, `dict[str, kind]`, `kind | None`, float, int, str, bool or object.
-        where: path to the value, for messages.
+        where: path to the value inside the file, for messages.
 
     Returns:
         An instance of `kind`.
@@ -88,7 +88,7 @@ _NAMES |= {list: "a list", dict: "a table"}
 
 
 def _plain(value: object, kind: type, where: str) -> object:
-    """Check a number, text or truth value; whole numbers are accepted as floats, but true is not a number."""
+    """Check that a value is the number, text or boolean that is asked for; a whole number may stand for a float."""
     if type(value) is int and not -_LARGEST <= value <= _LARGEST:
         raise MisfitError(where, _shown(value), f"a number of at most {_LARGEST}")
     if kind is float and type(value) is int:
@@ -106,7 +106,7 @@ def _typed(value: object, kind: type[T], where: str) -> T:
 
 
 def _instance(value: object, kind: type, where: str) -> object:
-    """Make a dataclass from a table; fields with defaults may be missing, and the class may raise ValueError."""
+    """Make a dataclass from a table of a file; MisfitError if a field is missing or the class refuses the values."""
     entries = _typed(value, dict, where)
     hints = _hints(kind)
     values: dict[str, object] = {}
@@ -123,7 +123,7 @@ def _instance(value: object, kind: type, where: str) -> object:
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    """Evaluate a dataclass's annotations, and keep the result for later calls."""
+    """Find the types of a dataclass's fields from its annotations; the result is cached."""
     return get_type_hints(kind)
 
 

@@ -1,6 +1,7 @@
-"""The folder of a run: the paths of the files, and which stages are done.
+"""The folder of a run: the paths of its files, and which stages (such as `prepare` or `evaluate`) are done.
 
-A stage is done when its marker exists. The marker is written last, so a killed stage never looks finished.
+A stage is done when its marker file exists. The marker is written last, so that a stage whose process was killed is
+never taken for finished.
 """
 
 from __future__ import annotations
@@ -61,14 +62,14 @@ class RunFolder:
 
     Attributes:
         root: path of the folder.
-        whole: the run's folder, if this is the folder of a fold.
+        whole: the folder of the entire run, if this is the folder of a fold; else None.
     """
 
     root: Path
     whole: RunFolder | None = None
 
     def fold(self, number: int) -> RunFolder:
-        """Give the folder of a fold, counted from 1; the files in the folder are named as in a run's folder."""
+        """Give the folder of a fold, counted from 1; the fold's files have the same names as the run's."""
         return RunFolder(self.path("folds") / str(number), self)
 
     def path(self, name: str) -> Path:
@@ -84,24 +85,24 @@ class RunFolder:
         return self._inside("checkpoints", system)
 
     def run(self, name: str) -> Path:
-        """Give the TREC run file of a point of the surface; `name` is `Point.name`, such as `mnr.48.int8`."""
+        """Give the TREC run file of a system at one dimension and precision; `name` is such as `mnr.48.int8`."""
         return self._inside("runs", f"{name}.trec")
 
     def embeddings(self, system: str) -> Path:
-        """Give the file of a system's encoded queries and documents."""
+        """Give the path of the file with a system's float32 vectors of the queries and documents."""
         return self._inside("embeddings", f"{system}.npy")
 
     def codecs(self, system: str) -> Path:
-        """Give the file of a system's codecs for every dimension and precision; beside the model if it was trained."""
+        """Give the path of the file with a system's codecs; a trained system has the file in its model's folder."""
         model = self.model(system)
         return (model if model.is_dir() else self._inside("codes", system)) / "codecs.safetensors"
 
     def query_graph(self, system: str) -> Path:
-        """Give the folder of a system's graph, with which an index encodes queries without PyTorch."""
+        """Give the path of a system's query encoder in ONNX, which encodes queries for an index without PyTorch."""
         return self._inside("query_graphs", system)
 
     def _inside(self, folder: str, name: str) -> Path:
-        """Give the path of a name in one of the run's folders; InputError for a name that leads outside."""
+        """Give the path of an entry in one of the run's folders; InputError if the name would lead elsewhere."""
         if "/" in name or name in (".", "..") or not can_be_path(name):
             raise InputError(f"holds the name {name[:80]!r}", "a name without slashes", file=self.root)
         return self.path(folder) / name
@@ -115,7 +116,7 @@ class RunFolder:
         return self.stage_marker(stage).exists()
 
     def mark_done(self, stage: str, facts: dict[str, Any]) -> None:
-        """Record that a stage is finished, with facts such as seconds; call after the stage's last file is in place."""
+        """Record that a stage is finished, with facts such as its seconds; call this when all its files are written."""
         write_json(self.stage_marker(stage), facts)
 
     def done(self) -> list[str]:
@@ -124,7 +125,7 @@ class RunFolder:
         return [marker.stem for marker in sorted(markers, key=lambda marker: (marker.stat().st_mtime_ns, marker.name))]
 
     def facts(self, stage: str) -> dict[str, Any]:
-        """Read the facts that `mark_done` recorded for a stage."""
+        """Read the facts of a finished stage, such as its seconds, that `mark_done` wrote."""
         return read_object(self.stage_marker(stage), "the facts of a finished stage")
 
 
@@ -133,10 +134,10 @@ def claim_folder(root: Path, config: str) -> RunFolder:
 
     Args:
         root: the folder; missing, empty, or of an earlier run.
-        config: the settings in TOML; the table `versions` is not compared.
+        config: the settings in TOML; versions of packages may differ from those of the earlier run.
 
     Returns:
-        The folder, with the settings written to it.
+        The folder, in which `config.toml` holds the settings.
 
     Raises:
         InputError: `root` is a file, holds other files or a run with other settings, or cannot be written.
@@ -159,10 +160,10 @@ def refuse_folder(root: Path, config: str) -> None:
 
 @contextmanager
 def hold_folder(root: Path) -> Iterator[None]:
-    """Lock a run's folder against other processes until the end of the block or of this process.
+    """Lock a run's folder against other processes until the `with` block or this process ends.
 
     Args:
-        root: the folder, as for `claim_folder`; created if it is missing.
+        root: the run's folder; created if it is missing.
 
     Yields:
         Nothing.
@@ -180,7 +181,7 @@ def hold_folder(root: Path) -> Iterator[None]:
 
 
 def _claimed(folder: RunFolder, config: str) -> RunFolder:
-    """Write the settings to a new folder, or check those of an existing one and remove files of killed processes."""
+    """Write the settings to a new folder; in an existing one, compare the settings and delete half-written files."""
     _refuse_foreign(folder.root)
     if folder.path("config").is_file():
         _refuse_other_settings(folder.path("config"), config)
@@ -202,7 +203,7 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _refuse_other_settings(path: Path, config: str) -> None:
-    """Raise InputError, listing the differences, if a run's settings differ from those wanted now."""
+    """Raise InputError, listing the differences, if the folder's run was made with other settings."""
     there, now = read_run_config(path).compared, parse_run_config(config).compared
     if there.get("compute") == "auto":  # earlier versions did not record the resolved number format
         there["compute"] = now.get("compute")

@@ -33,8 +33,8 @@ class ListedRun:
         name: path of the run relative to the folder that was searched.
         path: path of the run's folder.
         state: `finished`, `unfinished` or `damaged`.
-        date: day of the measurement in UTC, or of the run's beginning if it is not measured yet; empty if unknown.
-        source: the data; empty if unknown.
+        date: day of the measurement in UTC, or the day when an unmeasured run began; empty if unknown.
+        source: name of the data; empty if unknown.
         next_stage: the stage at which an unfinished run continues.
         problem: what is wrong with which file of a damaged run.
         decision: `ship` or `do not ship`, for a finished run.
@@ -42,7 +42,7 @@ class ListedRun:
         bytes_per_vector: size of the recommended vectors.
         metric: metric that decided the recommendation.
         value: that metric of the recommended vectors, on test.
-        words: that metric of keyword search alone, on test.
+        words: that metric of keyword search (BM25) alone, on test.
     """
 
     name: str
@@ -64,7 +64,7 @@ def list_runs(root: Path) -> list[ListedRun]:
     """Find the runs, finished or not, in a folder and up to three levels below the folder.
 
     Args:
-        root: a run's folder, or a folder with runs in it. The folder of a run is not searched for further runs.
+        root: a run's folder, or a folder with runs in it. Runs inside the folder of a run are not listed.
 
     Returns:
         The runs, sorted by name.
@@ -83,7 +83,7 @@ def list_runs(root: Path) -> list[ListedRun]:
 
 
 def _find_folders(folder: Path, levels: int, seen: set[Path]) -> Iterator[Path]:
-    """Find the folders of runs in and below a folder; each once, even if several symbolic links lead to it."""
+    """Find the folders of runs, in a folder and below; a folder that several symbolic links lead to is listed once."""
     real = folder.resolve()
     if real in seen:
         return
@@ -101,7 +101,7 @@ def _find_folders(folder: Path, levels: int, seen: set[Path]) -> Iterator[Path]:
 
 
 def _is_run(folder: RunFolder) -> bool:
-    """Whether a folder belongs to a run: it has a finished stage, or the settings of a run."""
+    """Whether a folder holds a run: markers of finished stages, or a `config.toml` with the settings of a run."""
     if folder.path("stages").is_dir():
         return True
     try:
@@ -112,7 +112,7 @@ def _is_run(folder: RunFolder) -> bool:
 
 
 def _describe(path: Path, root: Path) -> ListedRun:
-    """Describe a run for the list; for a damaged run, say what is wrong."""
+    """Describe a run for the list of runs; if a file of the run is damaged, the description says what is wrong."""
     folder, name = RunFolder(path), path.relative_to(root).as_posix()
     known: dict[str, Any] = {"name": path.resolve().name if path == root else name, "path": str(path)}
     try:
@@ -127,7 +127,7 @@ def _describe(path: Path, root: Path) -> ListedRun:
 
 
 def _read_date(folder: RunFolder) -> str:
-    """Give the day of the measurement in UTC, as in the report; if not measured yet, the day when the run began."""
+    """Give the day of the measurement in UTC, as in the report; before the measurement, the day of the run's start."""
     measured, begun = folder.path("results"), folder.path("config")
     changed = (measured if measured.is_file() else begun).stat().st_mtime
     return datetime.fromtimestamp(changed, tz=UTC).strftime("%Y-%m-%d")
@@ -148,7 +148,7 @@ def _read_answer(run: Run) -> dict[str, Any]:
 
 
 def find_next_stage(folder: RunFolder, config: Config) -> str | None:
-    """Find the next stage of a run, such as `train mnr of fold 2`: the first without a marker; None if the run is done.
+    """Find the stage at which a run continues, such as `train mnr of fold 2`; None if all stages are finished.
 
     The stages and their order are those of `pipeline.run_stages`, derived from the run's settings. Raises InputError if
     the settings are damaged.
@@ -160,13 +160,15 @@ def find_next_stage(folder: RunFolder, config: Config) -> str | None:
 
 
 def _list_stages(folder: RunFolder, config: Config) -> list[tuple[RunFolder, int, str]]:
-    """List every stage with the folder of its marker and the number of its fold, 0 for the run itself."""
+    """List all stages of a run in order, each with the folder of its marker file and its fold's number, else 0."""
     settings = Settings().flat() | config.settings
     systems, folds = settings["systems"], settings.get("folds", 0)
     if not isinstance(systems, Iterable) or not isinstance(folds, int):
         what = "systems" if isinstance(folds, int) else "folds"
         problem = f"is damaged: {what} is {settings.get(what)!r}"
-        raise InputError(problem, "names of systems and a whole number of folds", file=folder.path("config"))
+        raise InputError(
+            problem, "a list of system names under systems, and a whole number under folds", file=folder.path("config")
+        )
     training = TrainingSettings(systems=tuple(map(str, systems)), adapt=settings["adapt"])
     trained = training.trained if settings["epochs"] else ()
     others = [name.removeprefix(_MODEL) for name in config.inputs if name.startswith(_MODEL)]

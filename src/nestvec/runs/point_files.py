@@ -1,4 +1,4 @@
-"""Open a measured system, dimension and precision of a finished run: the model, the codec, and the measured vectors."""
+"""Opens the files of a measured system, dimension and precision of a finished run: model, codec and vectors."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _ROWS = 65_536  # vectors that are checked together
 
 @dataclass(frozen=True)
 class SystemFiles:
-    """The files of one system of a run.
+    """The files of one system of a finished run: the model, the codecs, and the vectors of queries and documents.
 
     Attributes:
         run: the run.
         system: name of the system.
-        model: the system's checked model, with the prompts that were measured.
-        codecs: codecs fitted on the run's documents, by the names of their formats, such as `48.int8`.
+        model: the system's model, checked against the run's hashes, with the prompts that the run used.
+        codecs: codecs fitted on the run's documents, by names of vector formats, such as `48.int8`.
     """
 
     run: Run
@@ -53,21 +53,25 @@ class SystemFiles:
 
     @property
     def query_vectors(self) -> NDArray[np.float32]:
-        """(q, full width) float32 of the run's queries, rows of unit length, memory-mapped."""
+        """The run's q query vectors, (q, full width) float32, memory-mapped; every row has unit length."""
         return self._vectors[: len(self.run.queries)]
 
     @property
     def document_vectors(self) -> NDArray[np.float32]:
-        """(d, full width) float32 of the run's documents, rows of unit length, memory-mapped."""
+        """The run's d document vectors, (d, full width) float32, memory-mapped; every row has unit length."""
         return self._vectors[len(self.run.queries) :]
 
     @cached_property
     def _vectors(self) -> NDArray[np.float32]:
-        """All measured vectors; ChangedError if the file has changed, InputError if it holds NaN or infinity."""
+        """The vectors of queries, then documents; raises an error if the file has changed, or holds NaN or infinity."""
         vectors, file = self.run.vectors(self.system, self.width), self.run.folder.embeddings(self.system)
         if stated := read_stated(self.run, self.system).vectors:
             if sha256(file) != stated:
-                raise ChangedError("has changed since it was measured", f"the vectors of {self.system}", file=file)
+                raise ChangedError(
+                    "has changed since it was measured",
+                    f"the vectors of {self.system} as they were measured",
+                    file=file,
+                )
         elif not all(np.isfinite(vectors[first : first + _ROWS]).all() for first in range(0, len(vectors), _ROWS)):
             raise InputError("is damaged: it holds NaN or infinity", "finite numbers", file=file)
         return vectors
@@ -76,18 +80,20 @@ class SystemFiles:
         """Get the codec that quantises vectors to a dimension and precision.
 
         Args:
-            stored: a measured format.
+            stored: a vector format that the run measured.
 
         Returns:
-            The codec, which shortens vectors of the full width and encodes those of the documents.
+            The codec, which shortens full-width vectors and quantises those of documents.
 
         Raises:
-            InputError: the file lacks the format.
+            InputError: the file of the codecs lacks this vector format.
         """
         codec = self.codecs.get(stored.name)
         if codec is None:
             path = self.run.folder.codecs(self.system)
-            raise InputError(f"is damaged: it lacks {stored.name}", "the codecs of every point", file=path)
+            raise InputError(
+                f"is damaged: it lacks {stored.name}", "a codec for every measured dimension and precision", file=path
+            )
         return codec
 
 
@@ -96,9 +102,9 @@ class Selection:
     """A measured system, dimension and precision, ready to be exported, indexed or served.
 
     Attributes:
-        files: files of the point's system.
-        format: format of the vectors.
-        codec: codec of that format.
+        files: the system's model, codecs and vectors.
+        format: the dimension and precision of the vectors.
+        codec: the codec that quantises to this dimension and precision.
     """
 
     files: SystemFiles
@@ -112,22 +118,22 @@ class Selection:
 
     @property
     def model(self) -> ModelFolder:
-        """The system's model, checked."""
+        """The system's model, checked to be the one that the run measured."""
         return self.files.model
 
     @property
     def dimension(self) -> int:
-        """Dimension of the shortened vectors."""
+        """The dimension to which vectors are shortened."""
         return self.format.dimension
 
     @property
     def query_vectors(self) -> NDArray[np.float32]:
-        """Vectors of the queries at full width, see `SystemFiles`."""
+        """The run's query vectors at full width, (q, full width) float32, not quantised."""
         return self.files.query_vectors
 
     @property
     def document_vectors(self) -> NDArray[np.float32]:
-        """Vectors of the documents at full width, see `SystemFiles`."""
+        """The run's document vectors at full width, (d, full width) float32, not quantised."""
         return self.files.document_vectors
 
     @property
@@ -144,7 +150,7 @@ def select(
     *,
     axes: bool = False,
 ) -> Selection:
-    """Open the recommended point of a run, or a given one; see `Run.choose`.
+    """Open the recommended system, dimension and precision of a run, or a given one.
 
     Args:
         run: the run.
@@ -154,24 +160,24 @@ def select(
         axes: whether to use vectors on principal axes.
 
     Returns:
-        The point with its model and codec.
+        The selection with its model and codec.
 
     Raises:
-        InputError: the run recommends nothing and no system is given, the point was not measured, or a file is missing
-            or damaged.
+        InputError: the run recommends nothing and no system is given, the dimension or precision was not measured, or a
+            file is missing or damaged.
     """
     return select_point(run, run.choose(system, dimension, precision, axes=axes))
 
 
 def select_point(run: Run, point: Point) -> Selection:
-    """Open a measured point with its model and codec.
+    """Open the model and the codec of a measured system, dimension and precision.
 
     Args:
         run: the run.
-        point: a measured point with vectors.
+        point: a measured system with vectors, at a measured dimension and precision.
 
     Returns:
-        The point with its model and codec.
+        The selection with its model and codec.
 
     Raises:
         InputError: a file is missing or damaged, or the model has changed since it was measured.
@@ -203,17 +209,19 @@ def open_system(run: Run, system: str) -> SystemFiles:
     model, codecs = _find_model(run, system), run.folder.codecs(system)
     stated = read_stated(run, system).codecs
     if stated and codecs.is_file() and sha256(codecs) != stated:
-        raise ChangedError("has changed since it was measured", f"the codecs of {system}", file=codecs)
+        raise ChangedError(
+            "has changed since it was measured", f"the codecs of {system} as they were measured", file=codecs
+        )
     return SystemFiles(run, system, model, load_codecs(codecs))
 
 
 def read_stated(run: Run, system: str) -> MeasuredWith:
-    """Get the hashes of the files that decided a system's figures; empty if an earlier nestvec made the run."""
+    """Get the hashes of the files that a system was measured with; empty in runs of early versions of nestvec."""
     return run.results.measured_with.get(system, MeasuredWith())
 
 
 def _find_model(run: Run, system: str) -> ModelFolder:
-    """Find the model of a system's vectors, checked by the model's hashes, with the prompts that were measured."""
+    """Find a system's model, check the hashes of the model's files, and set the prompts that the run measured with."""
     trained = run.folder.model(system)
     if trained.is_dir():
         return _check_model(run, system, find_model(str(trained)))
@@ -231,7 +239,7 @@ def _find_model(run: Run, system: str) -> ModelFolder:
 
 
 def _check_model(run: Run, system: str, model: ModelFolder) -> ModelFolder:
-    """Give the model the prompts that were measured; ChangedError if the model has changed since."""
+    """Set the prompts that the run measured with; ChangedError if the model's files have changed since."""
     prompts, stated = run.results.prompts.get(system), read_stated(run, system).model
     model = replace(model, prompts=read_default_prompts(model.path) if prompts is None else prompts)
     if stated:

@@ -1,6 +1,6 @@
-"""A finished run, as the commands report, compare, export, index and serve and notebooks read the run's folder.
+"""A finished run, for notebooks and for the commands report, compare, export, index and serve.
 
-Each file of the folder is read once, when it is first needed; errors name the file that is missing or damaged.
+Each file of the run's folder is read once, when it is first needed; errors name the file that is missing or damaged.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TextColumns:
-    """Queries or documents of a run, in the order of their vectors.
+    """The ids and texts of a run's queries, or of its documents, in the same order as the rows of their vectors.
 
     Attributes:
         ids: the ids.
@@ -56,7 +56,7 @@ class TextColumns:
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """A finished run.
+    """A finished run: its results, recommendation, data, judgements and rankings, read from the run's folder.
 
     Attributes:
         folder: the run's folder.
@@ -65,7 +65,7 @@ class Run:
     folder: RunFolder
 
     def __repr__(self) -> str:
-        """Show the data's source, the decision and the path of the run."""
+        """Show the name of the data, the decision (`ship` or `do not ship`) and the path of the run."""
         if not self.folder.path("recommendation").is_file():
             return f"Run({str(self.folder.root)!r})"
         return (
@@ -131,12 +131,12 @@ class Run:
 
     @property
     def surface(self) -> list[dict[str, Any]]:
-        """All measurements as flat rows, for `pandas.DataFrame(run.surface)` or similar."""
+        """All measurements as a list of flat dicts, one for each row, as for `pandas.DataFrame(run.surface)`."""
         return [row.flat for row in self.results.surface]
 
     @cached_property
     def points(self) -> dict[str, Row]:
-        """Rows of the test split by names such as `mnr.48.int8`, in the order of the results."""
+        """The rows of the test split by names such as `mnr.48.int8`, in the order of `results.json`."""
         return {row.name: row for row in self.results.surface if row.split == TEST}
 
     @cached_property
@@ -163,13 +163,13 @@ class Run:
         return next(iter(self.points.values())).documents
 
     def frontier(self, metric: str) -> tuple[Row, ...]:
-        """Find the test rows of plain vectors whose metric no row of fewer bytes equals or beats, by rising bytes.
+        """Find the rows on test, without fused ones, that no row of fewer bytes equals or beats; smallest first.
 
         Args:
             metric: one of `metrics`.
 
         Returns:
-            The rows.
+            The rows of the test split.
         """
         return find_frontier([row for row in self.points.values() if row.is_vectors], metric)
 
@@ -181,7 +181,7 @@ class Run:
         *,
         axes: bool = False,
     ) -> Point:
-        """Find a measured system, dimension and precision with vectors; None means as recommended, see `choose_point`.
+        """Find a measured system, dimension and precision with vectors; None takes the recommended value.
 
         Args:
             system: a system with vectors.
@@ -190,10 +190,10 @@ class Run:
             axes: whether to choose vectors on principal axes.
 
         Returns:
-            The point.
+            The system, dimension and precision.
 
         Raises:
-            InputError: the run recommends nothing and no system is given, or the point was not measured.
+            InputError: the run recommends nothing and no system is given, or the vectors were not measured.
         """
         measured = [point for name, points in self.systems.items() if name != BM25 for point in points]
         recommended = self.recommendation.point and self.recommendation.point.vectors
@@ -208,28 +208,28 @@ class Run:
 
     @cached_property
     def config(self) -> Config:
-        """The resolved settings, versions and input hashes of `config.toml`."""
+        """The settings, package versions and hashes of the inputs that `config.toml` holds."""
         return read_run_config(self.folder.path("config"))
 
     @cached_property
     def grades(self) -> Grades:
-        """The content of `grades.json`."""
+        """The content of `grades.json`: the histogram of the grades, and the lowest relevant grade."""
         return load_json(self.folder.path("grades"), Grades)
 
     @cached_property
     def audit(self) -> Audit:
-        """The content of `audit.json`."""
+        """The content of `audit.json`: the sizes of the splits, and how many test texts are also in training."""
         return load_json(self.folder.path("audit"), Audit)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """The content of `findings.json`."""
+        """The content of `findings.json`: the irregularities in the data, and what was done about each."""
         found: tuple[Finding, ...] = load_json(self.folder.path("findings"), tuple[Finding, ...])
         return found
 
     @cached_property
     def trainings(self) -> tuple[Training, ...]:
-        """The training of each system, in the order of the results; empty if no system was trained."""
+        """The facts of each trained system's training, in the order of the results; empty if none was trained."""
         if not self.results.trained:
             return ()
         path = self.folder.path("training")
@@ -241,7 +241,9 @@ class Run:
             for metric in VALIDATED:
                 if any(metric not in point.metrics for point in points):
                     problem = f"is damaged: a validation of {system!r} lacks {metric}"
-                    raise InputError(problem, "two metrics for each point", file=path)
+                    raise InputError(
+                        problem, f"the metrics {' and '.join(VALIDATED)} for each dimension and precision", file=path
+                    )
         return tuple(known[system] for system in self.results.trained)
 
     # queries, documents, judgements
@@ -261,12 +263,12 @@ class Run:
 
     @cached_property
     def judgements(self) -> dict[str, dict[str, int]]:
-        """The test split's judgements: query id to document id to gain in thousandths of a grade."""
+        """The judgements of the test split: the gain, in thousandths of a grade, by query id and document id."""
         return read_qrels(self.folder.path("qrels"), self._trec_names)
 
     @cached_property
     def answerable(self) -> dict[str, dict[str, int]]:
-        """The judgements of the test queries that have at least one relevant document."""
+        """The judgements of the test queries that have a relevant document: gains by query id and document id."""
         least = self.results.relevant_from
         return {query: gains for query, gains in self.judgements.items() if max(gains.values()) >= least}
 
@@ -321,10 +323,10 @@ class Run:
 
         Args:
             metric: one of `metrics`.
-            names: names of measured points.
+            names: names of a system, dimension and precision, such as `mnr.48.int8`.
 
         Returns:
-            Values by point name and query id; the same queries for every point.
+            Values by name and query id; the same queries for every name.
 
         Raises:
             InputError: the file is missing or damaged.
@@ -353,7 +355,7 @@ class Run:
         """Read the rankings of the test queries by a system at one dimension and precision.
 
         Args:
-            name: name of the point, such as `mnr.48.int8`.
+            name: name of the system, dimension and precision, such as `mnr.48.int8`.
             queries: ids of the queries to read; None reads all.
 
         Returns:
@@ -362,7 +364,7 @@ class Run:
         return {query: list(scores) for query, scores in self.scored_ranking(name, queries).items()}
 
     def scored_ranking(self, name: str, queries: Collection[str] | None = None) -> dict[str, dict[str, float]]:
-        """Read the rankings of the test queries like `ranking`, with each document's score."""
+        """Read the rankings of the test queries as document ids with scores; `ranking` gives the ids alone."""
         return read_ranking(self.folder.run(name), queries, self._trec_names)
 
     @cached_property
@@ -373,7 +375,7 @@ class Run:
     # vectors
 
     def vectors(self, system: str, width: int) -> NDArray[np.float32]:
-        """Open the measured vectors of a system: queries in the order of `queries`, then documents as in `catalogue`.
+        """Open a system's vectors at full width: those of the q queries, then those of the d documents.
 
         Args:
             system: a system with vectors.
@@ -394,7 +396,7 @@ class Run:
         return vectors
 
     def model_origin(self, system: str) -> tuple[list[str], str | None]:
-        """Give possible names of an untrained system's model, and the required sha256 of its weights."""
+        """Give the names to look for an untrained system's model by, and the sha256 that its weights must have."""
         settings, hashes = self.config.settings, self.config.inputs
         if system == PRETRAINED:
             return [name for name in [str(settings.get("model", ""))] if can_be_path(name)], hashes.get("model")
@@ -404,7 +406,7 @@ class Run:
 
 
 def find_frontier(rows: Iterable[Row], metric: str) -> tuple[Row, ...]:
-    """Find the rows whose metric no row of fewer bytes equals or beats, by rising bytes."""
+    """Find the rows whose metric no row of fewer bytes equals or beats, ordered from few bytes to many."""
     best: list[Row] = []
     for row in sorted(rows, key=lambda row: (row.bytes, -row.metrics[metric].value)):
         if not best or row.metrics[metric].value > best[-1].metrics[metric].value:

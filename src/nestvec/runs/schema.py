@@ -1,8 +1,8 @@
-"""Types for the JSON files of a run, in its folder and in `data/`.
+"""Types for the JSON files in a run's folder and in the folder's `data/`.
 
 `Results["surface"]` is the same as `Results.surface`, so that code written for the JSON also works on these objects.
 
-All metrics lie between 0 and 1. A difference is a first system minus a second one, in the unit of the metric.
+All metrics lie between 0 and 1. A difference is one system's metric minus another system's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BINS = 30  # bars of the grade histogram, if there are more levels than that
 
 @dataclass(frozen=True)
 class Measure(ReadByName):
-    """The mean over queries of a metric, or of a difference, with the ends of its 95 % interval."""
+    """The mean over queries of a metric, or of a metric's difference, with the ends of its 95 % interval."""
 
     value: float
     low: float
@@ -67,7 +67,7 @@ class Row(Point):
 
     @property
     def flat(self) -> dict[str, Any]:
-        """The row as a flat dict: system, format, split, and three entries per metric: value, low and high."""
+        """The row as a flat dict: system, vector format, split, and for each metric the value and its interval."""
         row = {name: getattr(self, name) for name in _COLUMNS}
         for name, measure in self.metrics.items():
             row |= {name: measure.value, f"{name} low": measure.low, f"{name} high": measure.high}
@@ -106,7 +106,7 @@ class Comparison(ReadByName):
 
 @dataclass(frozen=True)
 class MeasuredWith(ReadByName):
-    """SHA-256, in hex, of the files that decided a system's figures."""
+    """SHA-256, in hex, of the files that a system was measured with: model, vectors and codecs."""
 
     model: dict[str, str] = field(default_factory=dict)  # of each file of the model's folder, and of its prompts
     vectors: str = ""  # of `embeddings/SYSTEM.npy`
@@ -115,7 +115,7 @@ class MeasuredWith(ReadByName):
 
 @dataclass(frozen=True)
 class EncoderTrial(ReadByName):
-    """The comparison of a faster document encoder with float32, made by `pipeline.surface_encoder`."""
+    """How the vectors of a faster document encoder compare with float32: lowest cosine and change of recall@10."""
 
     encoder: str  # name of the faster encoder, such as `openvino bfloat16`
     documents: int  # number of documents that were encoded both ways
@@ -126,7 +126,7 @@ class EncoderTrial(ReadByName):
 
 @dataclass(frozen=True)
 class EncodedBy(ReadByName):
-    """The encoders of a system's queries and documents by name, such as `torch float32` and `openvino bfloat16`."""
+    """The names of a system's query encoder and document encoder, such as `torch float32` and `openvino bfloat16`."""
 
     queries: str
     documents: str
@@ -161,7 +161,7 @@ class Results(ReadByName):
     adapted_on: str = ""  # documents that `adapted` learnt from: `train`, `catalogue`, or empty if it was not trained
 
     def list_started_from(self, system: str) -> tuple[str, ...]:
-        """List the systems whose training started from the model of `system`."""
+        """List the systems whose training started from the model of the given system."""
         return tuple(name for name, start in self.starts.items() if start == system)
 
 
@@ -209,7 +209,7 @@ class Confirmation(ReadByName):
 
 @dataclass(frozen=True)
 class Price(ReadByName):
-    """The memory in bytes of a number of vectors: in the chosen format, and at full width in float32."""
+    """The memory in bytes that a number of vectors take in the chosen vector format, and at full width in float32."""
 
     vectors: int
     bytes: int
@@ -220,7 +220,8 @@ class Price(ReadByName):
 class ChoiceValidation(ReadByName):
     """How much chosen vectors lose against the reference on the validation split.
 
-    `low` and `high` are the ends of the two-sided 95 % interval; `chance` is the chance of losing less than the margin.
+    `difference` is the chosen vectors' metric minus the reference's, `low` and `high` are the ends of the two-sided
+    95 % interval, and `chance` is the chance of losing less than the margin.
     """
 
     difference: float
@@ -268,10 +269,11 @@ class ChosenPoint(Point):
 
 @dataclass(frozen=True)
 class TeamChoices(ReadByName):
-    """The choices for one kind of team: with keyword search, or with vectors alone.
+    """The vectors that one kind of team may choose: a team with keyword search, or with vectors alone.
 
-    `proven` is proven to lose less than the margin; `likely` loses less than the margin with a chance of at least 90 %;
-    `tiny` is the smallest that still beats what the team has now. Each is None if no point qualifies.
+    The loss of `proven` is proven to be below the margin; that of `likely` is below the margin with a chance of at
+    least 90 %; `tiny` is the smallest vector that still beats what the team uses today. Each is None if no vector
+    qualifies.
     """
 
     proven: ChosenPoint | None = None
@@ -289,7 +291,7 @@ class Choices(ReadByName):
 
 @dataclass(frozen=True)
 class Power(ReadByName):
-    """Number of queries that the choice was made on, and about how many are needed; None if there are enough."""
+    """How many queries the choice was made on, and about how many would be needed; None if there are enough."""
 
     queries: int
     needed: int | None = None
@@ -323,7 +325,7 @@ class Recommendation(ReadByName):
 
 @dataclass(frozen=True)
 class Dip(ReadByName):
-    """The valley between two humps of the grade histogram, by the share `depth` below the lower hump."""
+    """The valley between two humps of the grade histogram; `depth` is how far it lies below the lower hump (0 to 1)."""
 
     threshold: float
     depth: float
@@ -337,7 +339,7 @@ class Dip(ReadByName):
 
 @dataclass(frozen=True)
 class Bar(ReadByName):
-    """A bar of the grade histogram: counts of records with grades from `low` to `high`, equal for a single grade."""
+    """A bar of the grade histogram: how many records have grades from `low` to `high`, or exactly one grade."""
 
     low: float
     high: float
@@ -347,7 +349,7 @@ class Bar(ReadByName):
 
 @dataclass(frozen=True)
 class Grades(ReadByName):
-    """The content of `grades.json`: the histogram of the raw grades, and the threshold."""
+    """The content of `grades.json`: the histogram of the grades, and the lowest relevant grade."""
 
     levels: tuple[float, ...]
     counts: tuple[int, ...]
@@ -370,17 +372,17 @@ class Grades(ReadByName):
 
     @property
     def gain_zero(self) -> float:
-        """The grade with gain 0; lower grades also have gain 0."""
+        """The grade that counts as gain 0 in the metrics, as do all lower grades."""
         return self.lowest if self.zero is None else self.zero
 
     @property
     def relevant(self) -> tuple[bool, ...]:
-        """Whether each grade level counts as relevant, by the same rounded gains as in the metrics."""
+        """Whether documents of each grade level count as relevant, by the same rounded gains as in the metrics."""
         return tuple(max(0, round(1000 * (level - self.gain_zero))) >= self.relevant_from for level in self.levels)
 
     @property
     def bars(self) -> tuple[Bar, ...]:
-        """The histogram of the grades: one bar per level, or `BINS` equal bins if there are more levels."""
+        """The bars of the grade histogram: one per grade level, or `BINS` of equal width if there are more levels."""
         parts = [[count if part else 0 for count, part in zip(self.counts, self.relevant, strict=True)]]
         parts.append([count - part for count, part in zip(self.counts, parts[0], strict=True)])
         if len(self.levels) <= BINS:
@@ -396,7 +398,7 @@ class Grades(ReadByName):
 
 @dataclass(frozen=True)
 class Components(ReadByName):
-    """Number of connected components in the graph of queries and documents, and the largest one's share of records."""
+    """Number of connected components of the graph of queries and documents, and the share of records in the largest."""
 
     count: int
     largest_share: float
@@ -404,7 +406,7 @@ class Components(ReadByName):
 
 @dataclass(frozen=True)
 class Audit(ReadByName):
-    """The content of `audit.json`: sizes of the split, and how much of the held-out parts is in training."""
+    """The content of `audit.json`: the sizes of the splits, and how many held-out texts are also in training."""
 
     protocol: str
     queries: dict[str, int]
@@ -426,13 +428,13 @@ class Audit(ReadByName):
 
     @property
     def withheld_share(self) -> float:
-        """Share of the possible training pairs that are withheld to avoid leaks."""
+        """Share of the possible training pairs that are left out of training to avoid leaks."""
         return self.withheld_pairs / max(1, self.withheld_pairs + self.training_pairs)
 
 
 @dataclass(frozen=True)
 class Finding(ReadByName):
-    """One kind of irregularity in the data, and what was done about the irregularity."""
+    """One kind of irregularity in the data, with how often it occurs and what was done about it."""
 
     name: str
     count: int
@@ -442,7 +444,7 @@ class Finding(ReadByName):
 
 @dataclass(frozen=True)
 class ValidatedPoint(ReadByName):
-    """The metrics of one dimension and precision, measured on validation during training."""
+    """The metrics of a model in one vector format (dimension and precision), measured on validation during training."""
 
     dimension: int
     precision: str
@@ -457,7 +459,7 @@ class ValidatedPoint(ReadByName):
 
 @dataclass(frozen=True)
 class Validation(ReadByName):
-    """A measurement on the validation split during training."""
+    """The metrics of a model on the validation split after one training step, in several vector formats."""
 
     step: int
     recall: float  # mean of recall@10 over the points: decides which step is kept
@@ -470,7 +472,7 @@ class Validation(ReadByName):
 
 @dataclass(frozen=True)
 class Training(ReadByName):
-    """One system's training, an entry of `training.json`."""
+    """The facts of one system's training, an entry of `training.json`."""
 
     system: str
     steps: int
@@ -487,27 +489,27 @@ class Training(ReadByName):
 
     @property
     def formats(self) -> tuple[VectorFormat, ...]:
-        """Vector formats that were validated, wide before narrow; within a width, in the order of first measurement."""
+        """The vector formats that were measured on validation during training, wide before narrow."""
         found = dict.fromkeys(point.format for validation in self.curve for point in validation.points)
         return tuple(sorted(found, key=lambda stored: -stored.dimension))
 
     @property
     def coded(self) -> bool:
-        """Whether a precision other than float32 was validated."""
+        """Whether a precision other than float32 was measured on validation during training."""
         return any(stored.precision != FULL for stored in self.formats)
 
     @property
     def ends(self) -> tuple[VectorFormat, ...]:
-        """The widest and the narrowest validated float32 format; a single format if equal, empty without a curve."""
+        """The widest and the narrowest float32 format validated in training; one if equal, none without validations."""
         full = [stored for stored in self.formats if stored.precision == FULL]
         return tuple(dict.fromkeys((*full[:1], *full[-1:])))
 
     def at(self, step: int) -> Validation | None:
-        """Get the validation at a training step, where 0 is before training; None if the step was not validated."""
+        """Get the measurements after a training step (0 is before training); None if the step was not measured."""
         return next((validation for validation in self.curve if validation.step == step), None)
 
     def line(self, stored: VectorFormat, metric: str) -> tuple[tuple[int, float], ...]:
-        """List step and value of a metric for a vector format, for every validation that measured the format."""
+        """List the pairs of step and metric of a vector format, for every step at which the format was measured."""
         values = [(validation.step, validation.value(stored, metric)) for validation in self.curve]
         return tuple((step, value) for step, value in values if value is not None)
 

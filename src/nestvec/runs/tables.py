@@ -1,4 +1,4 @@
-"""Write and read the tables and TREC files of a run; errors name the file that is missing or damaged."""
+"""Writes and reads the tables and TREC files of a run; errors name the file that is missing or damaged."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
     Args:
         path: the file.
         columns: names of the columns.
-        filters: conditions on rows in pyarrow's form; row groups without matching rows are not read. None reads all
-            rows. The values of an `in` may include None, for an empty cell.
+        filters: conditions on rows in pyarrow's form, such as `("split", "==", "test")`; the values after `in` may
+            include None, for an empty cell. Without filters, all rows are read.
 
     Returns:
         The table.
@@ -71,7 +71,7 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
 
 
 def has_column(path: Path, name: str) -> bool:
-    """Whether a Parquet file has a column; False if the file cannot be read, which `read_table` reports.
+    """Whether a Parquet file has a column; False if the file cannot be read.
 
     Raises InputError if the file is missing, or is a pipe or device, from which reading could wait forever.
     """
@@ -101,7 +101,7 @@ def _type_values(name: str, sign: str, value: Any) -> Any:  # noqa: ANN401 - pya
 
 
 def _check_column(path: Path, schema: pa.Schema, name: str) -> pa.DataType:
-    """Give a column's type; InputError if the column is missing, occurs twice, or has another type than expected."""
+    """Return a column's type; InputError if the column is missing, occurs twice, or has another type than expected."""
     places, wanted = schema.get_all_field_indices(name), _kind_of(name)
     if len(places) != 1:
         problem = f"no column {name!r}" if not places else f"several columns {name!r}"
@@ -112,7 +112,7 @@ def _check_column(path: Path, schema: pa.Schema, name: str) -> pa.DataType:
 
 
 def _refuse_bomb(path: Path, table: pa.Table) -> None:
-    """Raise InputError if texts, which Parquet stores once for many rows, are absurdly large when unpacked."""
+    """Raise InputError if a small file would unpack to very large texts, which Parquet stores once for many rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -130,13 +130,13 @@ def write_per_query(
     queries: Sequence[str],
     splits: Sequence[str],
 ) -> None:
-    """Write every query's value of every metric at every point as Parquet, one row group per point.
+    """Write each query's metrics for every measured system and vector format as Parquet, one row group per format.
 
     Args:
         path: file to write.
-        values: (q,) values by point and metric; every point has the same metrics.
+        values: the (q,) values of each metric, by system and vector format; all have the same metrics.
         queries: q query ids.
-        splits: q names of splits.
+        splits: the split of each of the q queries.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -162,7 +162,7 @@ def read_qrels(path: Path, names: Names = NO_NAMES) -> dict[str, dict[str, int]]
 
     Args:
         path: the file.
-        names: ids of queries, and of documents, that the file writes differently; see `trec_ids`.
+        names: the original ids of queries, and of documents, by the encoded ids in the file.
 
     Returns:
         Gains by query id and document id.
@@ -185,7 +185,7 @@ def read_ranking(
     Args:
         path: the file.
         queries: ids of the queries to read; None reads all.
-        names: ids of queries, and of documents, that the file writes differently; see `trec_ids`.
+        names: the original ids of queries, and of documents, by the encoded ids in the file.
 
     Returns:
         Document ids with their scores, best first, by query id.
@@ -212,17 +212,17 @@ def _parse_score(score: str, path: Path, row: int) -> float:
 def write_ranking(
     path: Path, name: str, queries: Iterable[str], documents: Iterable[Sequence[str]], scores: NDArray[np.float32]
 ) -> None:
-    """Write a TREC run file.
+    """Write the rankings of q queries as a TREC run file.
 
     Scores keep all bits of a float32, except ties. Tools break ties in different ways, so each tied document is written
-    with a slightly lower score than the one ranked before it; then every tool reads our order.
+    with a slightly lower score than the document ranked before it; then every tool reads the same order.
 
     Args:
         path: file to write.
         name: name of the run, for the last field of each line.
         queries: q query ids.
         documents: ids of the k documents of each query, best first.
-        scores: (q, k) float32.
+        scores: (q, k) float32 scores of these documents.
     """
     depth, ending = scores.shape[1], name.replace("%", "%%")
     lines = "".join(
@@ -237,7 +237,7 @@ def write_ranking(
 
 
 def _lower_ties(written: list[float]) -> list[float]:
-    """Lower each tied score, in place, by the smallest step of a float32; the scores must be falling."""
+    """Lower each tied score below the score before it, in place, by the smallest step of a float32."""
     for rank in range(1, len(written)):
         if written[rank] >= written[rank - 1]:
             above = np.float32(written[rank - 1])
@@ -246,7 +246,7 @@ def _lower_ties(written: list[float]) -> list[float]:
 
 
 def _read_fields(path: Path, count: int) -> Iterator[list[str]]:
-    """Split each line of a TREC file into its `count` fields, of which the fourth is a whole number."""
+    """Read the `count` fields of each line of a TREC file; InputError unless the fourth is a whole number."""
     for row, line in enumerate(read_text(path).splitlines(), start=1):
         fields = line.split()
         if len(fields) != count or not fields[3].isdecimal() or len(fields[3]) > _DIGITS:

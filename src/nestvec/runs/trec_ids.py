@@ -1,7 +1,7 @@
-"""Ids in TREC files, whose fields are separated by white space: ids that hold white space are encoded.
+"""Encodes ids for TREC files, in which white space separates the fields, if the ids hold white space.
 
-White space is percent-encoded, and so is the percent sign in an id with white space. If the result equals another id,
-it is encoded once more. `data/trec_ids.json` lists the ids that were changed.
+White space is percent-encoded, and so is the percent sign in an id with white space. If the encoded id equals another
+id, it is encoded once more. `data/trec_ids.json` lists the ids that were changed.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _ENCODED = re.compile(r"[\s%]")
 
 @dataclass(frozen=True)
 class TrecIds:
-    """Maps ids to the encoded form in TREC files and back; ids that are not listed are written unchanged.
+    """Maps ids to their encoded ids in TREC files and back; ids without white space are written unchanged.
 
     Attributes:
-        forms: forms by id.
+        forms: the encoded id of each id that is changed.
     """
 
     forms: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> Self:
-        """Encode distinct ids for TREC files, so that no two ids have the same encoded form."""
+        """Encode the ids that hold white space, so that no two ids are written alike in TREC files."""
         known = list(ids)
         odd = sorted(name for name in known if _SPACE.search(name))
         taken, forms = set(known) if odd else set(), dict[str, str]()
@@ -47,23 +47,23 @@ class TrecIds:
         return cls(forms)
 
     def write(self, name: str) -> str:
-        """Give the encoded form of an id in TREC files."""
+        """Return an id as it is written in TREC files."""
         return self.forms.get(name, name)
 
     @property
     def names(self) -> dict[str, str]:
-        """Ids by the encoded form in TREC files."""
+        """The original id of each encoded id."""
         return {form: name for name, form in self.forms.items()}
 
 
 def read_trec_ids(path: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Read `data/trec_ids.json`, which lists the ids that TREC files hold encoded.
+    """Read `data/trec_ids.json`, which lists the ids that are encoded in the run's TREC files.
 
     Args:
         path: the file.
 
     Returns:
-        Ids by form, for queries and for documents; both empty if there is no file, because no id was changed.
+        The original ids by encoded ids, of queries and of documents; both empty without a file: no id was changed.
 
     Raises:
         InputError: the file is damaged.
@@ -74,6 +74,6 @@ def read_trec_ids(path: Path) -> tuple[dict[str, str], dict[str, str]]:
     parts = [values.get(kind) if isinstance(values, dict) else None for kind in ("queries", "documents")]
     for part in parts:
         if not isinstance(part, dict) or not all(isinstance(name, str) for name in part.values()):
-            raise InputError("is damaged", "ids of queries and documents by their form in TREC files", file=path)
+            raise InputError("is damaged", "the tables queries and documents, from ids in TREC files to ids", file=path)
     queries, documents = parts
     return dict(queries or {}), dict(documents or {})

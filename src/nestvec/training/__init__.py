@@ -1,1 +1,1 @@
-"""Fine-tune models: training rows, objectives, validation and the trainer."""
+"""Fine-tunes models: the training rows, the training objectives, validation during training, and the trainer."""

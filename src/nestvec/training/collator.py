@@ -1,7 +1,7 @@
-"""Make batches from training rows: forward passes over texts of similar length, and labels that pair them.
+"""Makes batches from training rows: the token ids of each forward pass, and which query goes with which document.
 
-A batch holds the same texts as with sentence-transformers' own collator. Only their grouping into forward passes
-differs, so vectors and loss are the same up to rounding.
+A batch holds the same texts as with sentence-transformers' own collator. The texts are only divided differently into
+forward passes, by length, so vectors and loss are the same up to rounding.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Collator:
-    """The trainer's collator: makes a batch's model inputs (features) and labels from training rows (`Examples`).
+    """The trainer's collator: makes a batch's model inputs (features) and its label from training rows (`Examples`).
 
     Each forward pass has its own features: `pass0_input_ids`, `pass0_attention_mask`, `pass1_…`, and a `prompt_length`
-    if pooling leaves out the prompt of its texts. The label is a dict of tensors: `order`, (b + m,), the positions of
-    the b queries and then the m documents among the vectors of all passes; `query`, (b,), and `document`, (m,), their
-    numbers.
+    if pooling leaves out the prompt of its texts. The label describes the batch's b queries and m documents by three
+    tensors: `order`, (b + m,), says where the queries' and then the documents' vectors are among those of all passes;
+    `query`, (b,), and `document`, (m,), hold the numbers of the texts.
 
     Attributes:
         examples: the training rows.
-        tokens: tokens of the `Texts`: queries, then documents.
-        valid_label_columns: columns that the sampler must not take for texts.
+        tokens: the token ids of all queries, then of all documents.
+        valid_label_columns: columns of the data set that the trainer's sampler must not take for texts.
     """
 
     examples: Examples
@@ -41,7 +41,7 @@ class Collator:
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Make the model inputs and the label of a batch; `row` holds each training row's number in the examples.
 
-        A document of several rows is taken once, unless every row has exactly one document.
+        A document that several training rows share is encoded once, unless every training row has exactly one document.
         """
         numbers = [int(row["row"]) for row in rows]
         query = self.examples.query[numbers]
@@ -60,10 +60,10 @@ class Collator:
 
 
 def sampler_columns(examples: Examples) -> dict[str, list[int]]:
-    """Make the columns of the trainer's data set: each row's number, and the numbers that a batch may hold only once.
+    """Make the columns of the trainer's data set: each row's number, its query's number, and perhaps its document's.
 
     The library's sampler for in-batch negatives compares the values of all columns except `row`: a batch holds no query
-    twice and, if rows have one document each, no document twice. Queries and documents have different numbers.
+    twice and, if every row has exactly one document, no document twice. Queries and documents have different numbers.
     """
     columns = {"row": list(range(len(examples))), "query": examples.query.tolist()}
     if examples.single:

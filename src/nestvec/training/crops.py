@@ -1,8 +1,8 @@
-"""Training rows for `adapted`, without judgements: each document with a pseudo-query drawn from the document's words.
+"""Makes training rows without judgements, for `adapted`: each document with a pseudo-query of the document's own words.
 
-Cropping texts for pairs without labels: Izacard et al. 2022 (Contriever), section 3.1. They crop spans. Shoppers type
-the words that distinguish a product, so here single words are drawn, rare words more often, in the order of the
-document. Some words get a typo, as real queries do.
+Source of the idea to make pairs without labels by cropping texts: Izacard et al. 2022 (Contriever), section 3.1. They
+crop spans. Shoppers type the words that distinguish a product, so here single words are drawn, rare words more often,
+in the order of the document. Some words get a typo, as real queries do.
 """
 
 from __future__ import annotations
@@ -48,22 +48,23 @@ class WordWeights:
 
     @classmethod
     def of(cls, documents: Sequence[str]) -> WordWeights:
-        """Count the first `READ` words of each document."""
+        """Count how many documents hold each word; only the first `READ` words of a document are read."""
         counts = Counter(
             word for text in documents for word in {found[0].casefold() for found in find_typed_words(text, READ)}
         )
         return cls(len(documents), counts)
 
     def weigh(self, word: str) -> float:
-        """Give log(1 + documents / documents with the word): above 0 even for a word that all documents hold."""
+        """Compute a word's weight, log(1 + documents / documents with the word), which is always above 0."""
         return log(1 + self.documents / self.frequency[word.casefold()])
 
 
 def crop_rows(data: TrainingData, seed: int) -> Examples:
     """Make a training row for each distinct document: the document and a pseudo-query drawn from the document's words.
 
-    Documents of validation and test queries are left out unless `data.every_document` is set. Pseudo-queries are
-    numbered after the queries of the texts; equal ones share a number. A document without words makes no row.
+    Documents of validation and test queries are left out unless `data.every_document` is set. The numbers of the
+    pseudo-queries follow those of the real queries; equal pseudo-queries have the same number. A document without words
+    gets no row.
     """
     texts, held_out = data.texts, data.task.held_out_documents
     chosen = np.unique(texts.number if data.every_document else texts.number[~held_out])
@@ -81,7 +82,7 @@ def crop_rows(data: TrainingData, seed: int) -> Examples:
 
 
 def crop_queries(documents: Sequence[str], seed: int) -> list[str]:
-    """Make a pseudo-query for each of n documents, from words of the document.
+    """Make a pseudo-query for each of n documents, by drawing words of the document.
 
     Args:
         documents: n texts.
@@ -95,7 +96,7 @@ def crop_queries(documents: Sequence[str], seed: int) -> list[str]:
 
 
 def _crop_query(words: Sequence[re.Match[str]], weights: WordWeights, rng: np.random.Generator) -> str:
-    """Make a pseudo-query from a document's words."""
+    """Make a pseudo-query by drawing words of a document, some with a typo; empty if the document has no words."""
     if not words:
         return ""
     chosen = draw_words(draw_window(words, rng), weights, rng)
@@ -109,7 +110,7 @@ def _crop_query(words: Sequence[re.Match[str]], weights: WordWeights, rng: np.ra
 
 
 def draw_window(words: Sequence[re.Match[str]], rng: np.random.Generator) -> Sequence[re.Match[str]]:
-    """Give all words of a short document, or `WINDOW` successive words of a longer one: half of the time the first."""
+    """Return all words of a short document, or `WINDOW` successive words of a longer one, often the first."""
     spare = len(words) - WINDOW
     if spare <= 0 or rng.random() < _AT_START:
         return words[:WINDOW]
@@ -120,7 +121,7 @@ def draw_window(words: Sequence[re.Match[str]], rng: np.random.Generator) -> Seq
 def draw_words(
     words: Sequence[re.Match[str]], weights: WordWeights, rng: np.random.Generator
 ) -> Sequence[re.Match[str]]:
-    """Draw 1 to `MOST_WORDS` different words with probabilities by weight; keeps the order of the document.
+    """Draw 1 to `MOST_WORDS` different words, rare words more often, and return them in the order of the document.
 
     Source: Efraimidis & Spirakis 2006: draw an exponential time for each word, divide it by the weight, and take the
     words with the smallest results.
@@ -133,7 +134,7 @@ def draw_words(
 
 
 def misspell(word: str, rng: np.random.Generator) -> str:
-    """Drop, double or replace a letter of a word of several letters, or swap two neighbouring letters."""
+    """Make a typo in a word: drop, double or replace a letter, or swap two neighbouring letters."""
     place = int(rng.choice([place for place, sign in enumerate(word) if sign.isalpha()]))
     before, letter, after = word[:place], word[place], word[place + 1 :]
     kind = rng.integers(4)

@@ -1,4 +1,4 @@
-"""Dropout during a training: set its probability, and draw masks quickly.
+"""Sets the dropout probability for a training, and draws dropout masks quickly.
 
 On processors that are not from Intel, PyTorch draws masks one number at a time on one thread, at 5 to 7 ns per number,
 which takes a tenth of a training step or more.
@@ -26,7 +26,7 @@ _NUMBERS = ("dropout", "dropout_prob", "dropout_rate", "pdrop")  # ends of the n
 def set_dropout(model: nn.Module, share: float | None) -> Iterator[None]:
     """Set all dropout probabilities of a model for a `with` block, and restore them afterwards; None changes none.
 
-    Some models have no dropout module at all if their configuration sets 0; no module is added to these.
+    A model whose configuration sets dropout to 0 may have no dropout modules; none are added.
     """
     before = [] if share is None else [(module, name, getattr(module, name)) for module, name in _probabilities(model)]
     for module, name, _ in before:
@@ -44,7 +44,7 @@ def has_dropout(model: nn.Module) -> bool:
 
 
 def _probabilities(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    """Find every module and attribute that holds a dropout probability."""
+    """Find every module attribute that holds a dropout probability: pairs of module and attribute name."""
     for module in model.modules():
         for name, value in vars(module).items():
             of_layer = name == "p" and isinstance(module, nn.modules.dropout._DropoutNd)
@@ -54,15 +54,16 @@ def _probabilities(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
 
 
 def drop_quickly(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Let NumPy draw the dropout masks within the block on a CPU; on a GPU PyTorch's own masks are faster."""
+    """Draw dropout masks with NumPy inside the `with` block on a CPU; on a GPU PyTorch's own masks are faster."""
     return QuickDropout() if device.type == "cpu" else contextlib.nullcontext()
 
 
 class QuickDropout(TorchFunctionMode):
-    """Context in which NumPy draws the masks of `torch.nn.functional.dropout`, with 16 bits per number.
+    """Context in which NumPy draws the masks of `torch.nn.functional.dropout`, with 16 random bits per number.
 
     The generator is seeded from PyTorch's generator, so that PyTorch's seed or restored state decides all masks. The
-    probability is rounded to 1/65536, and kept values are scaled by the rounded one, so that the expectation is exact.
+    probability is rounded to a multiple of 1/65536. Kept values are scaled by this rounded probability, so that their
+    expected value is exact.
     """
 
     def __init__(self) -> None:

@@ -1,9 +1,9 @@
 """Training examples: rows of one query and some of its documents.
 
-`pair_rows` makes a row per relevant record, `judged_rows` a row per record with its grade, and `contrast_rows` a row
-per record judged well together with a document judged low. All of them use the training split only. `crops` makes the
-rows of `adapted`, which needs no judgements. Examples also hold every judgement of the training split, so that a loss
-never takes a document as a negative for a query that the document is known to answer.
+`pair_rows` makes a row for each relevant record, `judged_rows` a row for each record of any grade, and `contrast_rows`
+a row for each record with a high grade, with a document of a low grade added. All of them use the training split only.
+`crops` makes the rows of `adapted`, which needs no judgements. Examples also hold every judgement of the training
+split, so that no loss takes a document as a negative for a query that the document is known to answer.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Texts:
     Attributes:
         queries: q query texts; a text with several ids is listed once.
         documents: d document texts.
-        query_number: which of the q texts each query of the records is.
-        number: which of the d texts each document of the records is.
+        query_number: the index into `queries` for each query of the records.
+        number: the index into `documents` for each document of the records.
     """
 
     queries: Sequence[str]
@@ -46,7 +46,7 @@ class Texts:
 
     @classmethod
     def of(cls, records: Records) -> Texts:
-        """Collect the texts of the records of all splits."""
+        """Collect the distinct query and document texts from the records of all splits."""
         number = records.normalised_documents
         first = np.unique(number, return_index=True)[1]
         rows: dict[str, int] = {}
@@ -54,7 +54,7 @@ class Texts:
         return cls(list(rows), [records.documents[row] for row in first], query_number, number)
 
     def with_queries(self, queries: Sequence[str]) -> Texts:
-        """Copy the texts with further queries, which are numbered after the existing ones."""
+        """Return these texts with more queries added; the new queries come after the existing ones."""
         return replace(self, queries=[*self.queries, *queries]) if queries else self
 
 
@@ -64,10 +64,10 @@ class TrainingData:
 
     Attributes:
         records: n judged records.
-        grades: the records' grades; they say which grade gains nothing.
-        task: which records belong to the training split, and which of these are training pairs.
+        grades: the grades of the data, with the grade that has the gain 0.
+        task: which records belong to the training split, and which of these are relevant pairs to train on.
         texts: the distinct texts of the records of all splits.
-        every_document: whether `adapted` learns from the texts of validation and test queries' documents, too.
+        every_document: whether `adapted` also learns from documents judged for validation and test queries.
     """
 
     records: Records
@@ -78,7 +78,7 @@ class TrainingData:
 
     @classmethod
     def of(cls, records: Records, grades: Grades, task: Task) -> Self:
-        """Make training data, and collect the records' texts."""
+        """Combine judged records with their grades and split, and collect the records' texts."""
         return cls(records, grades, task, Texts.of(records))
 
     @property
@@ -89,14 +89,14 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Examples:
-    """The r training rows of a system, each a query and some documents, as indices into `Texts`.
+    """The r training rows of a system, each with a query and some documents, given as indices into `Texts`.
 
     Attributes:
         query: (r,) the query of each row.
         members: the documents of each of the r rows, at least one per row.
         judgements: the training split's gains by query and document.
         highest: the highest gain of the data, at least 1.
-        unused: how many training queries have no row, because no document answers them.
+        unused: how many training queries have no row, because none of their documents is relevant.
         pseudo_queries: generated queries, used by `adapted`; their indices follow those of `Texts.queries`.
     """
 
@@ -118,12 +118,12 @@ class Examples:
 
     @property
     def single(self) -> bool:
-        """Whether every row holds one document."""
+        """Whether every training row holds exactly one document."""
         return all(len(row) == 1 for row in self.members)
 
 
 def pair_rows(data: TrainingData, seed: int) -> Examples:
-    """Make a training row per query and relevant document, in the records' order; the seed is unused."""
+    """Make a training row for each query and relevant document, in the records' order; `seed` is not used."""
     del seed
     query, task = data.query, data.task
     unused = np.setdiff1d(query[task.in_part("train")], query[task.pairs])
@@ -131,17 +131,18 @@ def pair_rows(data: TrainingData, seed: int) -> Examples:
 
 
 def judged_rows(data: TrainingData, seed: int) -> Examples:
-    """Make a training row per record of the training split, of any grade, in the records' order; the seed is unused."""
+    """Make a training row for each record of the training split, of any grade, in order; `seed` is not used."""
     del seed
     return _rows_of_one(data, np.flatnonzero(data.task.in_part("train")))
 
 
 def contrast_rows(data: TrainingData, seed: int) -> Examples:
-    """Make a row per document worth finding: the query, the document, and a document that is clearly not relevant.
+    """Make a training row for each document with a high grade, with a document of a low grade as its negative.
 
-    See `worth_finding` and `clearly_not`. Documents in between are right for some people, and did harm as negatives
-    (docs/ablations.md). A query's negatives are dealt out to its rows in a seeded order; a query without negatives has
-    rows of one document. Rows are in the order of their queries.
+    High means a gain of at least three quarters of the lowest relevant gain, low a gain below half of that. Documents
+    in between are right for some people, and did harm as negatives (docs/ablations.md). A query's negatives are
+    shuffled by the seed and used in turn by the query's rows; rows of a query without negatives have one document. Rows
+    are in the order of their queries.
     """
     known = _collect_judgements(data)
     (query, document), gain = np.divmod(known.keys, len(data.texts.documents)), known.values
@@ -159,17 +160,17 @@ def contrast_rows(data: TrainingData, seed: int) -> Examples:
 
 
 def worth_finding(gain: NDArray[np.int64], relevant_from: int) -> NDArray[np.bool_]:
-    """Whether a document's gain is at least three quarters of the lowest relevant gain."""
+    """Whether a gain is high enough for a document to be worth finding: three quarters of the lowest relevant gain."""
     return 4 * gain >= 3 * relevant_from
 
 
 def clearly_not(gain: NDArray[np.int64], relevant_from: int) -> NDArray[np.bool_]:
-    """Whether a document was judged, and its gain is below half of the lowest relevant gain."""
+    """Whether a document was judged for the query, with a gain below half of the lowest relevant gain."""
     return (gain > UNJUDGED) & (2 * gain < relevant_from)
 
 
 def with_negatives(examples: Examples, mined: Mapping[int, Sequence[int]], count: int) -> Examples:
-    """Append to each row the first `count` documents that were mined for its query."""
+    """Add to each training row the first `count` hard negatives that were mined for the row's query."""
     rows = zip(examples.query.tolist(), examples.members, strict=True)
     return replace(examples, members=[[*row, *mined.get(query, ())[:count]] for query, row in rows])
 
@@ -191,7 +192,7 @@ def _rows_of_one(data: TrainingData, rows: NDArray[np.int64]) -> Examples:
 
 
 def _collect_judgements(data: TrainingData) -> Judgements:
-    """Collect the training split's judgements; where copies of a document were judged, the highest gain counts."""
+    """Collect the training split's judgements; if several copies of a document were judged, the highest gain counts."""
     records, task, texts, zero = data.records, data.task, data.texts, data.grades.zero
     rows = np.flatnonzero(task.in_part("train"))
     query, document = data.query[rows], texts.number[records.document[rows]]

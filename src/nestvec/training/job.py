@@ -1,4 +1,4 @@
-"""The job of a training: tokenised texts, training rows, validation data, and hyper-parameters."""
+"""What a training works on: tokenised texts, training rows, validation data, and hyper-parameters."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Job:
     """Everything that a training needs except the model.
 
     Attributes:
-        system: a name in `SYSTEMS`.
+        system: name of the system to train, a key of `SYSTEMS`.
         examples: the training rows.
-        texts: the texts that the rows refer to by number, with pseudo-queries.
-        tokens: tokens of the texts.
-        validation: validation data; None if the split holds out no validation queries.
+        texts: the texts of the rows, including pseudo-queries.
+        tokens: the token ids of the texts.
+        validation: the data for measuring the model during training; None without validation queries.
         settings: the run's settings; the seed decides the order of the rows and dropout.
-        dimensions: widths for a nested objective, the model's own first.
+        dimensions: the dimensions for an objective that sums over dimensions; the model's full width comes first.
     """
 
     system: str
@@ -59,7 +59,7 @@ class Job:
 
     @property
     def judged(self) -> bool:
-        """Whether the system learns from judgements."""
+        """Whether the system learns from judgements; `adapted` does not."""
         return SYSTEMS[self.system].judged
 
     @property
@@ -84,7 +84,7 @@ class Job:
 
     @property
     def compute(self) -> str:
-        """Number format of the training, `float32` or `bfloat16`: as set, or the faster format on this hardware."""
+        """Number format of the training, `float32` or `bfloat16`: the setting, or else the faster one here."""
         return choose_compute(self.settings.training.compute)
 
     @property
@@ -114,10 +114,10 @@ def make_job(
     dimensions: Sequence[int],
     cache: Path | None = None,
 ) -> Job:
-    """Tokenise the texts and make the training rows and the validation data of a system.
+    """Tokenise the texts, and make the training rows and the validation data of a system.
 
-    Only the model's tokenizer is used, and its weights if negatives are mined. The folder `cache` keeps mined
-    negatives. The first of the dimensions is the model's own width.
+    Only the model's tokenizer is used, and its weights if hard negatives are mined. The folder `cache` keeps mined
+    negatives. The first of the dimensions is the model's full width.
     """
     kind, graded, compute = SYSTEMS[system], settings.graded, choose_compute(settings.training.compute)
     data = replace(data, every_document=settings.training.adapt == CATALOGUE)

@@ -1,7 +1,7 @@
 """The losses of a training batch: losses of sentence-transformers, and nestvec's own loss `graded`.
 
-A criterion takes (b, d) query vectors and (m, d) document vectors of unit length and the batch's label, and returns the
-loss. `training.objective` sums a criterion over dimensions and codes.
+A criterion is a function that takes (b, d) vectors of b queries and (m, d) vectors of m documents, all of unit length,
+and the batch's label, and returns the loss. `training.objective` sums a criterion over dimensions and precisions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NONE = -1  # fills the places where a process has fewer documents than another
 
 
 def ranking_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
-    """Multiple-negatives ranking: cross-entropy with the batch's other documents as negatives.
+    """Multiple-negatives ranking loss: cross-entropy with the batch's other documents as negatives.
 
     Source: Henderson et al. 2017, section 4.4. With several processes, the documents of all processes are gathered.
     """
@@ -40,7 +40,7 @@ def ranking_loss(model: SentenceTransformer, examples: Examples, scale: float = 
 
 
 def symmetric_ranking_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
-    """Multiple-negatives ranking in both directions: the mean of query to documents and of document to queries.
+    """Multiple-negatives ranking loss in both directions: the mean of query to documents and document to queries.
 
     Source: Radford et al. 2021, section 2.3. With several processes, all their queries and documents are gathered.
     """
@@ -87,11 +87,11 @@ def cosent_loss(model: SentenceTransformer, examples: Examples, scale: float = S
 
 
 def graded_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
-    """Listwise cross-entropy of each query over the documents of all rows of the batch; see `listwise`.
+    """Listwise cross-entropy of each query over all documents of the batch, with grades as targets.
 
-    For each query, a document of the batch is a target where it was judged worth finding for this query, is left out
-    where its grade lies in between, and is a negative where it was judged clearly not relevant or was not judged.
-    Targets are in proportion to the gains.
+    A document that was judged worth finding for a query is one of the query's targets, in proportion to its gain. A
+    document that was judged clearly not relevant, or was not judged, is a negative. A document whose gain lies between
+    these two is left out for this query.
     """
     del model
     known = examples.judgements
@@ -111,15 +111,15 @@ def graded_loss(model: SentenceTransformer, examples: Examples, scale: float = S
 def listwise_loss(
     queries: Tensor, documents: Tensor, targets: Tensor, left_out: Tensor, scale: float = SCALE
 ) -> Tensor:
-    """Cross-entropy between each query's targets and its softmax over the batch's documents.
+    """Cross-entropy between each query's targets and the softmax of the query's similarities to the batch's documents.
 
     With one target per query and no document left out, this loss is multiple-negatives ranking. Source: Cao et al.
     2007, section 4.2, with all probability on the documents worth finding.
 
     Args:
-        queries: (b, d) rows of unit length.
-        documents: (m, d) rows of unit length.
-        targets: (b, m) from 0 on; each query's are scaled to sum to 1.
+        queries: (b, d) vectors of the b queries, of unit length.
+        documents: (m, d) vectors of the m documents, of unit length.
+        targets: (b, m) weights of 0 or more; those of each query are scaled to sum to 1.
         left_out: (b, m) whether a document is left out of a query's softmax.
         scale: factor of a similarity before the softmax.
 

@@ -1,4 +1,4 @@
-"""Mine hard negatives: documents that a model ranks high for a query, and that nobody judged for this query.
+"""Mines hard negatives: documents that a model ranks high for a query, and that nobody judged for this query.
 
 An unjudged document may be relevant, so documents nearly as similar as the query's relevant document are skipped
 (Moreira et al. 2024, section 3.2: at most a share of the positive's score). Judged documents are never mined.
@@ -35,10 +35,10 @@ def mine_negatives(
     compute: str,
     cache: Path | None = None,
 ) -> dict[int, list[int]]:
-    """Find up to `MOST_NEGATIVES` hard negatives for each query, among the rows' documents, most similar first.
+    """Find up to `MOST_NEGATIVES` hard negatives for each query, most similar first, among all documents of the rows.
 
     A negative's similarity is at most `margin` times the similarity of the query's most similar relevant document. The
-    folder `cache` keeps results under a hash of the weights and of all other input.
+    folder `cache` keeps results in files whose names are a hash of the weights and of all other input.
     """
     path = None if cache is None else cache / f"{_cache_key(model, examples, tokens, f'{margin} {compute}')}.npz"
     if path is not None and path.is_file():
@@ -79,7 +79,7 @@ def _best_relevant(
 
 
 def _cache_key(model: SentenceTransformer, examples: Examples, tokens: Tokens, settings: str) -> str:
-    """Hash everything that decides what is mined: weights, texts, rows, judgements and settings."""
+    """Hash everything that decides which negatives are mined: weights, texts, rows, judgements and settings."""
     digest = hashlib.sha256(f"{settings} {examples.queries}".encode())
     for name, weights in model.state_dict().items():
         digest.update(name.encode())

@@ -1,7 +1,7 @@
-"""Mix a model's weights after fine-tuning with the weights before: a mixture is often better than either.
+"""Mixes a model's weights before and after fine-tuning: a mixture is often better than either.
 
-Source: Wortsman et al. 2022 (WiSE-FT), eq. 1: a weighted mean of all weights. The share of the tuned weights is chosen
-on validation data; it may be 0, which means that fine-tuning did not help.
+Source: Wortsman et al. 2022 (WiSE-FT), eq. 1: a weighted mean of all weights. The share of the fine-tuned weights is
+chosen on validation data; a share of 0 means that fine-tuning did not help.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 def mix_weights(
     model: SentenceTransformer, start: Mapping[str, Tensor], validation: Validation | None, shares: Sequence[float]
 ) -> float:
-    """Load the best mixture of tuned weights and weights before training into a model; returns the tuned share.
+    """Load the best mixture of weights before and after training into a model; returns the share of the latter.
 
-    The first of the shares, each 0 … 1, is taken unless another one is clearly better on validation. Without validation
-    data the model keeps its tuned weights, and the result is 1.
+    The first of the given shares (each 0 … 1) is used unless another share is clearly better on validation. Without
+    validation data the model keeps its fine-tuned weights, and the result is 1.
     """
     if validation is None or tuple(shares) in {(), (1.0,)}:
         return 1.0

@@ -1,8 +1,8 @@
-"""The training objective: a loss summed over prefixes of the vectors, and over the precisions of quantised vectors.
+"""The training objective: a loss that is summed over several dimensions and precisions of the vectors.
 
-Kusupati et al. 2022 (eq. 1) sum a loss over prefixes. Here the sum runs over pairs of a dimension and a precision. For
-a precision below float32 the documents pass through the codec that the surface measures, and the gradient passes
-through unchanged (straight-through estimator, Bengio et al. 2013); queries stay in float32.
+Kusupati et al. 2022 (eq. 1) sum a loss over prefixes of the vectors. Here the sum runs over pairs of a dimension and a
+precision. For a precision below float32 the documents are quantised and decoded by the same codec as in the
+measurements, and the gradient ignores this step (straight-through estimator, Bengio et al. 2013); queries stay float32.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Term:
     """One term of the objective's sum: the loss at one dimension and precision, with a weight.
 
     Attributes:
-        format: width of the prefix, and the precision whose codec the documents pass through.
-        weight: factor of the term.
+        format: the dimension to which vectors are cut, and the precision to which documents are quantised.
+        weight: factor of this loss in the sum.
     """
 
     format: VectorFormat
@@ -47,13 +47,13 @@ class Objective(nn.Module):
     """The training objective, computed per batch: the weighted sum of a loss over dimensions and precisions.
 
     Args:
-        model: the model to train; the trainer replaces it by a wrapped form.
+        model: the model to train; the trainer may replace it by a wrapper of the model.
         criterion: computes the loss of a batch's vectors.
-        terms: formats in which the criterion is computed, the full width first.
-        distil: weight of the divergence between each prefix's similarities and those of the full width.
-        cast_once: whether the model multiplies in bfloat16; its weights are then cast once for all passes of a batch.
-        gathers: whether to gather the documents of all processes first, each once; the library's own losses gather
-            them themselves.
+        terms: the dimensions and precisions at which the loss is computed, full width first.
+        distil: weight of an extra loss that draws the similarities of shortened vectors to those at full width.
+        cast_once: whether the model computes in bfloat16; its weights are then cast once for all passes of a batch.
+        gathers: whether to gather the distinct documents of all processes before the loss is computed; the losses of
+            sentence-transformers gather documents themselves.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Objective(nn.Module):
         self.gathers = gathers
 
     def forward(self, features: Sequence[dict[str, Tensor]], label: dict[str, Tensor]) -> Tensor:
-        """Compute the loss of one batch; `features` and `label` come from `training.collator.Collator`."""
+        """Compute the loss of one batch from the model inputs and the label that `Collator` made."""
         with torch.autocast(label["order"].device.type, torch.bfloat16, enabled=self.cast_once):
             passes = self.encode_passes(features)
         vectors = torch.cat(passes)[label["order"]]
@@ -102,9 +102,10 @@ class Objective(nn.Module):
         return encoded
 
     def _look_up_tokens(self, features: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
-        """Look up the token embeddings of all passes at once, and give the passes with these embeddings.
+        """Replace the token ids of all forward passes by token embeddings, which are looked up together.
 
-        The gradient of a lookup is as large as the vocabulary; one lookup per pass would cost more than a short pass.
+        The gradient of a lookup is as large as the vocabulary; a lookup for each pass would cost more than a short
+        pass.
         """
         looked_up = self.embeddings[0](torch.cat([part["input_ids"].flatten() for part in features]))
         sizes = [part["input_ids"].shape for part in features]
@@ -134,7 +135,7 @@ class Objective(nn.Module):
 
 
 def pass_through_codec(documents: Tensor, precision: str) -> Tensor:
-    """Encode and decode (m, d) documents with a codec fitted on them; the gradient ignores the codec."""
+    """Quantise and decode m documents, (m, d), with a codec fitted on them; the gradient ignores this step."""
     if precision == FULL:
         return documents
     vectors = documents.detach().cpu().numpy()
@@ -144,14 +145,14 @@ def pass_through_codec(documents: Tensor, precision: str) -> Tensor:
 
 
 def _cut_prefixes(queries: Tensor, documents: Tensor, dimension: int) -> tuple[Tensor, Tensor]:
-    """Take the first numbers of each vector and normalise them to unit length."""
+    """Cut each vector to its first `dimension` numbers, and normalise it to unit length."""
     return functional.normalize(queries[:, :dimension], dim=1), functional.normalize(documents[:, :dimension], dim=1)
 
 
 def _divergence(similarities: Tensor, queries: Tensor, documents: Tensor) -> Tensor:
-    """Compute the cross-entropy of a prefix's softmax over the documents against that of the full width.
+    """Compute how much similarities of shortened vectors differ from those at full width, as a cross-entropy.
 
-    The full width is the target and gets no gradient.
+    The softmax of the full-width similarities over the documents is the target and gets no gradient.
     """
     with torch.no_grad():
         full_queries, full_documents = _cut_prefixes(queries, documents, queries.shape[1])

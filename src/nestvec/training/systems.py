@@ -25,14 +25,15 @@ class System:
     """How a system is trained.
 
     Attributes:
-        rows: makes the training rows.
-        criterion: makes the loss of a batch.
-        nested: whether the loss is summed over prefixes, or computed at the full width only.
-        distinct: whether a batch may hold no query and no document twice, because other rows' documents are negatives.
-        fade: loss weight of a width relative to the next wider one, unless weights are set.
-        ours: whether the settings for codes, distillation, mined negatives and mixing apply.
+        rows: the function that makes the training rows.
+        criterion: the function that makes the loss of a batch.
+        nested: whether the loss is summed over several dimensions, or computed at the full width only.
+        distinct: whether no query and no document may occur twice in a batch, because the documents of other rows serve
+            as negatives.
+        fade: loss weight of a dimension relative to the next larger one, unless the settings give the weights.
+        ours: whether the settings for quantised training, distillation, mined negatives and mixing of weights apply.
         scaled: whether similarities are scaled before a softmax.
-        judged: whether the system learns from judgements; one that does not makes a single pass over the documents.
+        judged: whether the system learns from judgements; without judgements it makes a single pass over the documents.
     """
 
     rows: Callable[[TrainingData, int], Examples]
@@ -60,7 +61,7 @@ SYSTEMS = {
 def make_objective(
     system: System, model: SentenceTransformer, rows: Examples, dimensions: Sequence[int], settings: Settings
 ) -> Objective:
-    """Make a system's objective for a model; the first dimension is the model's own width."""
+    """Make the training objective of a system for a model; the first of the dimensions is the model's full width."""
     bfloat16 = choose_compute(settings.training.compute) == "bfloat16"
     widths = dimensions if system.nested else dimensions[:1]
     set_weights = settings.training.dimension_weights if system.nested else ()

@@ -1,7 +1,7 @@
-"""Tokenise texts once, and split batches into forward passes with little padding.
+"""Tokenises texts once, and splits batches into forward passes with little padding.
 
 A batch of short and long texts costs as much as a batch of long texts, because all texts are padded to the longest.
-Split by length into several passes, the batch gives the same vectors from fewer tokens.
+If the batch is split by length into several passes, the vectors stay the same and fewer tokens are computed.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Tokens:
 
     Attributes:
         ids: (t,) int32 token ids of all texts, with special tokens.
-        starts: (n + 1,) index of each text's first token, and t at the end.
+        starts: (n + 1,) index of each text's first token in `ids`, and the total t at the end.
         padding: the id of the padding token.
-        excluded: (n,) number of prompt tokens at each text's beginning that pooling leaves out; mostly 0.
+        excluded: (n,) number of prompt tokens that pooling leaves out at the beginning of each text; mostly 0.
     """
 
     ids: NDArray[np.int32]
@@ -52,9 +52,9 @@ class Tokens:
         return np.diff(self.starts)
 
     def pad_batch(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Make a padded batch of the texts at `rows`: input_ids and attention_mask, each (r, longest).
+        """Make a padded batch of the r texts at `rows`: input_ids and attention_mask, each (r, most tokens of a text).
 
-        If pooling leaves out a prompt, which must have the same length in all these texts, `prompt_length`, (1,), is
+        If pooling leaves out the prompt, which must have the same length in all these texts, `prompt_length`, (1,), is
         added.
         """
         import torch
@@ -70,7 +70,7 @@ class Tokens:
         return features
 
     def plan_passes(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Split the texts at `rows` into forward passes, see `plan_passes`; gives indices into `rows`.
+        """Split the texts at `rows` into forward passes with little padding; a pass is an array of indices into `rows`.
 
         If pooling leaves out prompts, only texts with prompts of the same length share a pass.
         """
@@ -79,7 +79,7 @@ class Tokens:
 
 
 def tokenise_texts(model: SentenceTransformer, queries: Sequence[str], documents: Sequence[str]) -> Tokens:
-    """Tokenise queries, then documents, as the model's own `encode_query` and `encode_document` would.
+    """Tokenise queries, then documents, in the same way as the model's `encode_query` and `encode_document`.
 
     The model's prompts are added, and texts are cut to the model's length limit.
     """
@@ -95,7 +95,7 @@ def tokenise_texts(model: SentenceTransformer, queries: Sequence[str], documents
 def _tokenise_role(
     model: SentenceTransformer, role: Role, texts: Sequence[str]
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
-    """Tokenise texts of one role, in chunks: the ids of a chunk's texts one after the other, and each text's length."""
+    """Tokenise queries or documents in chunks; yields each chunk's joined token ids and its texts' lengths."""
     prompt = model_prompts(model).of(role) or None
     for first in range(0, len(texts), _AT_ONCE):
         features = model.preprocess(list(texts[first : first + _AT_ONCE]), prompt=prompt, task=role)
@@ -104,11 +104,12 @@ def _tokenise_role(
 
 
 def plan_passes(lengths: NDArray[np.int64], overhead: int = _OVERHEAD) -> list[NDArray[np.int64]]:
-    """Split texts into forward passes so that padded tokens and passes together cost least.
+    """Split texts into forward passes so that the padded tokens, plus an overhead for each pass, cost least.
 
-    The best split of texts sorted by length consists of runs: cost(j) = min over i < j of cost(i) + overhead + (j - i)
-    x length(j), found by dynamic programming. Lengths, (n,), and overhead are in tokens. Gives the rows of each pass,
-    shortest texts first; every row is in one pass.
+    The texts are sorted by length, and each pass takes successive texts. Dynamic programming finds the best split: the
+    cost of the first j texts is the minimum over i < j of cost(i) + overhead + (j - i) x length(j). `lengths`, (n,),
+    and `overhead` are in tokens. Returns the indices of each pass's texts, shortest texts first; each text is in one
+    pass.
     """
     order = np.argsort(lengths, kind="stable")
     ordered = lengths[order]
@@ -128,10 +129,10 @@ def plan_passes(lengths: NDArray[np.int64], overhead: int = _OVERHEAD) -> list[N
 def encode_tokens(
     model: SentenceTransformer, tokens: Tokens, rows: NDArray[np.int64], compute: str
 ) -> NDArray[np.float32]:
-    """Encode n tokenised texts as (n, d) float32, rows of unit length; restores the model's train or eval mode.
+    """Encode n tokenised texts as (n, d) float32 vectors of unit length; restores the model's train or eval mode.
 
-    Vectors are shortened to the model's `truncate_dim`, as its `encode` does. These vectors serve choices during
-    training; reported figures come from `pipeline.surface_encoder`.
+    Vectors are shortened to the model's `truncate_dim`, the same as by its `encode`. These vectors serve choices during
+    training; the figures of a report come from `pipeline.surface_encoder`.
     """
     import torch
     from torch.nn import functional

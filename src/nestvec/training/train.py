@@ -1,7 +1,8 @@
-"""Fine-tune a model as one system with sentence-transformers' trainer.
+"""Fine-tunes a model as one system with sentence-transformers' trainer.
 
-nestvec adds: texts are tokenised once; the model is validated while it trains, and an earlier state is kept if it is
-clearly better; checkpoints stay intact if the process is killed; a signal interrupts only after a checkpoint.
+nestvec adds the following: texts are tokenised once; the model is measured on validation during training, and an
+earlier state is kept if it is clearly better; checkpoints stay intact if the process is killed; Ctrl-C or SIGTERM
+ends the training only after a checkpoint.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ class Trained:
         threads: number of processor threads.
         learning_rate: peak learning rate.
         rows: number of training rows, each a query and its documents.
-        unused: number of training queries that were left out because they have no relevant document.
+        unused: number of training queries that have no training row, because none of their documents is relevant.
         losses: the loss at every step.
-        curve: the figures of every validation with their `step`; the first one, step 0, is the model before training.
+        curve: the metrics of every validation with their `step`; the first validation, step 0, is before training.
         best_step: the step whose weights were kept.
-        mixed: share of the tuned weights in the kept weights; 1 if nothing was mixed.
+        mixed: share of the fine-tuned weights in a mixture with the weights before training; 1 without mixing.
     """
 
     steps: int
@@ -71,7 +72,7 @@ class Trained:
 
     @property
     def worse(self) -> tuple[float, float] | None:
-        """Validation recall before and after training, if training lowered it; else None."""
+        """Validation recall before and after training, if the kept weights have a lower recall; else None."""
         reached = {point["step"]: point["recall"] for point in self.curve}
         before, after = reached.get(0, 0.0), reached.get(self.best_step, 1.0)
         return (before, after) if after < before and self.mixed else None
@@ -93,7 +94,7 @@ def train(
         checkpoints: folder for the checkpoints of this training only.
         logs: folder for TensorBoard's files, if `--report-to` names TensorBoard.
         advance: called with the number of steps done since the last call.
-        watch: called with the step number after each step; it may use the model; if it raises, the training ends.
+        watch: called with the step number after each step; may use the model; an exception ends the training.
 
     Returns:
         The facts of the training.
@@ -135,7 +136,7 @@ def _run_trainer(
     advance: Callable[[int], None],
     watch: Callable[[int], None] | None,
 ) -> TrainerState:
-    """Train to the end, from the last checkpoint if there is one; raises StoppedError if a signal came."""
+    """Train to the end, starting from the last checkpoint if there is one; StoppedError after Ctrl-C or SIGTERM."""
     set_seed(job.settings.seed)
     if logs is not None:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)  # the library has no other way to set this folder
@@ -178,7 +179,7 @@ def _settle_weights(
     checkpoints: Path,
     last: int,
 ) -> tuple[int, float]:
-    """Load the weights to keep into the model; returns the step of these weights and their share in a mixture."""
+    """Load the weights to keep; returns their step, and the share of fine-tuned weights if weights were mixed."""
     step = choose_step(curve, last)
     if step != last:
         load_weights(model, checkpoints / f"checkpoint-{step}")
@@ -189,7 +190,7 @@ def _settle_weights(
 
 
 def choose_step(curve: Sequence[dict[str, float]], last: int) -> int:
-    """Choose the step whose weights to keep: the last step, unless the best step after step 0 is clearly better."""
+    """Choose the step whose weights to keep: the last step, unless an earlier one is clearly better on validation."""
     reached = {int(point["step"]): point for point in curve if point["step"]}
     if last not in reached:
         return last
@@ -198,7 +199,7 @@ def choose_step(curve: Sequence[dict[str, float]], last: int) -> int:
 
 
 def _collect_curve(before: dict[str, float], log: Sequence[dict[str, Any]]) -> tuple[dict[str, float], ...]:
-    """List the step and the figures of every validation, without what the trainer adds to its log."""
+    """List the step and the metrics of every validation, without other entries of the trainer's log."""
     prefixed = {"step": 0, **{f"eval_{name}": value for name, value in before.items()}}
     curve = []
     for entry in (prefixed, *log):
@@ -210,7 +211,7 @@ def _collect_curve(before: dict[str, float], log: Sequence[dict[str, Any]]) -> t
 
 
 def make_arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingArguments:
-    """Make the trainer's arguments for a job; the batch size counts the rows of all processes together."""
+    """Make the arguments of sentence-transformers' trainer; a batch's rows are divided among all processes."""
     settings, validates = job.settings.training, job.validation is not None
     return SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
@@ -243,7 +244,7 @@ def make_arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingAr
 
 
 class _ValidationEvaluator(BaseEvaluator):
-    """Wraps nestvec's `Validation` as an evaluator that sentence-transformers' trainer can call."""
+    """Lets sentence-transformers' trainer call nestvec's `Validation`, which measures the model."""
 
     def __init__(self, validation: Validation) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

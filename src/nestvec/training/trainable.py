@@ -1,4 +1,4 @@
-"""Check that a model can be trained here: training must see the same vectors as the model's own `encode` gives."""
+"""Checks that a model can be trained: training must see the same vectors as the model's own `encode` gives."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def refuse_untrainable(model: SentenceTransformer, path: Path) -> None:
     """Raise InputError unless a model gives the same vectors in training as in `encode`, for a few test texts.
 
-    A forward pass in training gets token embeddings, looked up once for all passes of a batch, and an attention mask. A
-    static model, a Router, or a transformer that needs more input gives different vectors, or fails.
+    In training, the model gets an attention mask, and token embeddings that are looked up once for all forward passes
+    of a batch. A static model, a Router, or a transformer that needs more input gives different vectors, or fails.
     """
     wanted = "a transformer that reads token ids, or --epochs 0, which measures the model without training"
     try:

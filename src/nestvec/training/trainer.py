@@ -1,8 +1,8 @@
-"""sentence-transformers' trainer, made safe against kills, full disks and NaN.
+"""sentence-transformers' trainer, made safe against killed processes, full disks and NaN.
 
 A checkpoint is written under another name and then renamed, so that every visible checkpoint is complete. A loss or
-gradient that is NaN or infinite ends the training with a message that names the step and the records of the batch. A
-signal ends the training after a checkpoint.
+gradient that is NaN or infinite ends the training with a message that names the step and the records of the batch.
+Ctrl-C or SIGTERM ends the training after a checkpoint.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _NAMED = 3  # most records of a batch that a message names
 
 
 class Trainer(SentenceTransformerTrainer):
-    """sentence-transformers' trainer with atomic checkpoints; stops at the first NaN or infinity.
+    """sentence-transformers' trainer with atomic checkpoints; the first NaN or infinity ends the training.
 
     Args:
         job: the training job, for messages.
-        settings: arguments of the library's trainer.
+        settings: arguments of sentence-transformers' trainer.
     """
 
     def __init__(self, job: Job, **settings: Any) -> None:  # noqa: ANN401 - the library's
@@ -52,7 +52,7 @@ class Trainer(SentenceTransformerTrainer):
         super().__init__(**settings)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ANN401 - the library's
-        """Run one forward and backward pass; raises NestvecError if the loss is NaN or infinite."""
+        """Run the forward and backward pass of one batch; NestvecError if the loss is NaN or infinite."""
         self._batch = inputs["label"]
         with drop_quickly(self.args.device):
             loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
@@ -60,14 +60,14 @@ class Trainer(SentenceTransformerTrainer):
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:  # noqa: ANN401 - the library's
-        """Give the gradient's norm before the optimizer step; NestvecError if the norm is NaN or infinite."""
+        """Return the norm of the gradient before the optimizer step; NestvecError if the norm is NaN or infinite."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
         if norm is not None:
             self._refuse_if_not_finite("grad_norm", float(norm))
         return norm
 
     def _refuse_if_not_finite(self, name: str, value: float) -> None:
-        """Raise NestvecError, naming the step and the records of the batch, if a value is NaN or infinite."""
+        """Raise NestvecError, naming the step and the batch's records, if a loss or gradient is NaN or infinite."""
         if math.isfinite(value) or self._batch is None:
             return
         texts = self._job.texts
@@ -81,11 +81,11 @@ class Trainer(SentenceTransformerTrainer):
         )
 
     def _get_output_dir(self, trial: Any) -> str:  # noqa: ANN401 - the library's
-        """Give the folder in which a checkpoint is being written."""
+        """Return the folder for the trainer's output: a temporary one while a checkpoint is being written."""
         return self._staging or str(super()._get_output_dir(trial))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ANN401 - the library's
-        """Write a checkpoint under another name, rename it, then remove older checkpoints."""
+        """Write a checkpoint under another name, rename it when it is complete, and remove older checkpoints."""
         root = Path(self._get_output_dir(trial))
         name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if (root / name).exists():  # a signal came right after a checkpoint
@@ -113,7 +113,7 @@ class Trainer(SentenceTransformerTrainer):
         distributed.wait_for_all()
 
     def _put_in_place(self, written: Path, path: Path) -> None:
-        """Rename a complete checkpoint, after writing the final path of the best checkpoint into its state."""
+        """Rename a complete checkpoint, after its state names the final path of the best checkpoint."""
         if self.state.best_global_step:
             best = path.with_name(f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}")
             self.state.best_model_checkpoint = str(best)
@@ -125,11 +125,11 @@ class Trainer(SentenceTransformerTrainer):
 
 
 class Watcher(TrainerCallback):
-    """Reports steps, validates at the end, and stops the training after a checkpoint if a signal came.
+    """Reports progress, validates after the last step, and ends the training after a checkpoint on Ctrl-C or SIGTERM.
 
     Args:
         advance: called with the number of steps done since the last call.
-        stopped: set if a signal came.
+        stopped: an event that is set when Ctrl-C or SIGTERM has come.
         validates: whether there is validation data.
         watch: called with the step number after each step.
     """
@@ -144,12 +144,12 @@ class Watcher(TrainerCallback):
         self.advance, self.stopped, self.validates, self.watch = advance, stopped, validates, watch
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: object) -> None:  # noqa: ANN401
-        """Report the steps of an earlier, interrupted process as done."""
+        """Report the steps before the last checkpoint as done, if an interrupted training continues."""
         del args, control
         self.advance(state.global_step)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: object) -> None:  # noqa: ANN401
-        """Report a step, validate after the last step, and stop after a checkpoint if a signal came."""
+        """Report a step, validate after the last step, and after Ctrl-C or SIGTERM stop with a checkpoint."""
         del args
         self.advance(1)
         if state.global_step >= state.max_steps and self.validates:
@@ -189,7 +189,7 @@ def note_signals() -> Iterator[threading.Event]:
 
 
 def raise_if_signalled(noted: threading.Event, step: int, system: str) -> None:
-    """Raise StoppedError if a signal has come."""
+    """Raise StoppedError if Ctrl-C or SIGTERM has come."""
     if noted.is_set():
         raise StoppedError(
             f"stopped training {system} after step {step}; run the same command again to continue from there"
@@ -197,12 +197,12 @@ def raise_if_signalled(noted: threading.Event, step: int, system: str) -> None:
 
 
 def last_checkpoint(root: Path) -> Path | None:
-    """Find the newest checkpoint in a folder; every visible checkpoint is complete."""
+    """Find the newest checkpoint in a folder; incomplete checkpoints have another name and are not found."""
     return max(root.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=step_of, default=None)
 
 
 def step_of(checkpoint: Path) -> int:
-    """Give the step after which a checkpoint was written."""
+    """Read from a checkpoint's name the step after which it was written."""
     return int(checkpoint.name.rpartition("-")[2])
 
 

@@ -1,7 +1,8 @@
 """Validation during training: recall@10 and nDCG@10 on a small part of the validation split.
 
-The figures only choose between states of one training. They differ from those of the report, which ranks the whole
-catalogue: validation ranks the documents judged for the chosen queries, and others up to a budget of tokens.
+These metrics only serve to choose between states of one training. They differ from those of the report, which ranks
+all documents: here only the documents judged for the chosen queries are ranked, with more documents up to a budget of
+tokens.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ MEASURED = ("recall@10", "ndcg@10")
 
 @dataclass(frozen=True)
 class Validation:
-    """q queries and d documents on which a model is measured while it trains.
+    """The q queries and d documents on which a model is measured while it trains.
 
     Attributes:
-        tokens: tokens of all texts.
-        queries: (q,) numbers of the queries among these texts.
-        documents: (d,) numbers of the documents among these texts.
-        catalogue: the d documents.
+        tokens: the token ids of all texts.
+        queries: (q,) indices of the queries among these texts.
+        documents: (d,) indices of the documents among these texts.
+        catalogue: the d documents to search.
         judgements: which documents are relevant for which queries.
-        formats: dimension and precision of each point that is measured.
+        formats: the dimensions and precisions at which the model is measured.
         compute: number format of the forward passes.
     """
 
@@ -55,17 +56,17 @@ class Validation:
     compute: str
 
     def encode_sides(self, model: SentenceTransformer) -> Vectors:
-        """Encode queries and documents with the model's present weights: (q, w) and (d, w) float32, unit length."""
+        """Encode the queries, (q, w), and documents, (d, w), at full width w as float32 vectors of unit length."""
         queries, documents = (
             encode_tokens(model, self.tokens, rows, self.compute) for rows in (self.queries, self.documents)
         )
         return Vectors(queries, documents)
 
     def __call__(self, model: SentenceTransformer) -> dict[str, float]:
-        """Measure the model's present weights: `recall@10.384.float32`, `ndcg@10.384.float32`, … for each point.
+        """Measure the model's present weights: `recall@10.384.float32`, `ndcg@10.384.float32`, … by vector format.
 
-        The result also has `recall`, the mean of recall@10 over the points, by which states are compared, and
-        `recall_error`, its standard error over the queries.
+        The result also has `recall`, the mean of recall@10 over the vector formats, by which states of the training are
+        compared, and `recall_error`, the standard error of `recall` over the queries.
         """
         vectors = self.encode_sides(model)
         figures: dict[str, float] = {}
@@ -82,8 +83,8 @@ class Validation:
 def clearly_better(figures: Mapping[str, float], usual: Mapping[str, float]) -> bool:
     """Whether validation figures beat those of the usual choice by more than one standard error.
 
-    Source: Breiman et al. 1984, section 3.4.3 (the one-standard-error rule): among states that are not clearly
-    different, the usual choice wins, here the last state or unmixed weights.
+    A smaller gain may be chance. Source: Breiman et al. 1984, section 3.4.3 (the one-standard-error rule). The usual
+    choice is, for example, the last step or the weights that were not mixed.
     """
     return figures["recall"] - usual["recall"] > figures["recall_error"]
 
@@ -96,11 +97,11 @@ def make_validation(
     seed: int,
     budget: int | None = None,
 ) -> Validation | None:
-    """Choose the queries and documents of the validation during training.
+    """Choose the queries and documents for validation during training.
 
-    Queries of the validation split are taken in random order, each with its judged documents, until half of the budget
-    (in tokens of documents; `BUDGET` unless given) is used. The other half is filled with other documents. Returns None
-    if the protocol has no validation split.
+    Queries of the validation split are taken in random order, each with its judged documents, until these documents use
+    half of the budget (in tokens; `BUDGET` by default). Other documents fill the second half. Returns None if the
+    protocol has no validation split.
     """
     records, task, texts = data.records, data.task, data.texts
     rng, budget = np.random.default_rng(seed), budget or BUDGET
