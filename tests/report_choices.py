@@ -44,6 +44,7 @@ def _choice(surface: list[dict[str, Any]], system: str, dimension: int, precisio
             "difference_low": -0.011, "difference_high": 0.006}  # fmt: skip
     return {
         **place,
+        **({"kind": "hybrid"} if system.endswith("+bm25") else {}),
         "reference": whole,
         "axes": False,
         "bytes_per_vector": row["bytes_per_vector"],

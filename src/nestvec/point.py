@@ -7,6 +7,7 @@ are shortened.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -169,6 +170,13 @@ class Point(ReadByName):
         if self.kind != HYBRID or self.dimension is None:
             return self
         return Point.of(self.system.removesuffix(FUSED), self.format)
+
+    @property
+    def options(self) -> str:
+        """The options that name these vectors on the command line: `--system mnr --dimension 48 --precision int8`."""
+        vectors = self.vectors
+        size = f"--dimension {vectors.dimension} --precision {vectors.precision}{' --axes' * vectors.axes}"
+        return f"--system {shlex.quote(vectors.system)} {size}"
 
     @property
     def is_alone(self) -> bool:

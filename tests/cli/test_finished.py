@@ -139,3 +139,17 @@ def test_a_run_that_does_not_ship_ends_with_what_would_help(measured):
     assert helps.startswith("What would help: more judged queries (about ")
     assert "fine-tuning (nestvec run with --epochs 3 and another --out)" in helps  # nothing was trained
     assert command == f"  nestvec serve {measured}"
+
+
+def test_a_run_that_proves_nothing_names_the_vectors_that_likely_hold_up(tmp_path):
+    folder = write_run(tmp_path / "run", choices=True)
+    root, path = folder.root, folder.path("recommendation")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "decision": "do not ship", "point": None}))
+    run, options = Run(folder), "--system matryoshka --dimension 384 --precision binary"
+    assert "bytes per vector of matryoshka beside your keyword search very likely hold up" in read_answer(run)
+    steps = list_next_steps(run)
+    assert f'  nestvec index {root} {options} && nestvec search {root} "your query" --mode fused' in steps
+    assert f"  nestvec export {root} {options} --out {root / 'export'}" in steps
+    with pytest.raises(InputError, match=f"{options} names the vectors that likely hold up"):
+        run.choose()
+    assert run.choose("matryoshka", 384, "binary") == run.likely.vectors

@@ -101,8 +101,21 @@ def test_document_text_is_joined_as_asked(tmp_path, document, expected):
     assert as_triples(load(write_csv(tmp_path / "t.csv", table), document=document)) == [("saw", expected, 1.0)]
 
 
-def test_well_known_names_are_found_whatever_their_case(tmp_path):
-    table = [{"Search_Term": "saw", "Product_Title": "Saw", "Relevance": 1.5, "id": 7}]
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Search_Term", "Product_Title", "Relevance"),
+        ("Search Term", "Product Title", "Rating"),
+        (" search-term", "PRODUCT  NAME", "Relevance Score"),
+    ],
+)
+def test_well_known_names_are_found_whatever_their_case_and_spaces(tmp_path, names):
+    table = [dict(zip(names, ("saw", "Saw", 1.5), strict=True)) | {"id": 7}]
+    assert as_triples(load(write_csv(tmp_path / "t.csv", table))) == [("saw", "Saw", 1.5)]
+
+
+def test_a_name_that_is_known_as_it_stands_goes_before_one_with_spaces(tmp_path):
+    table = [{"query": "saw", "Search Term": "x", "title": "Saw", "relevance": 1.5}]
     assert as_triples(load(write_csv(tmp_path / "t.csv", table))) == [("saw", "Saw", 1.5)]
 
 

@@ -6,6 +6,7 @@ import shlex
 from math import ceil
 from typing import TYPE_CHECKING
 
+from nestvec.point import HYBRID
 from nestvec.recommending.power import describe_power
 from nestvec.report.content import read_content
 from nestvec.report.run_page import run_headline
@@ -34,7 +35,15 @@ def list_next_steps(run: Run) -> list[str]:
             f'  nestvec index {folder} && nestvec search {folder} "your query"',
             f"  nestvec serve {folder}",
         ]
-    return [f"What would help: {_say_remedies(run)}.", "To compare the measured models:", f"  nestvec serve {folder}"]
+    steps = [f"What would help: {_say_remedies(run)}."]
+    if likely := run.likely:
+        fused = " --mode fused" if likely.kind == HYBRID else ""
+        steps += [
+            "To try the vectors that likely hold up:",
+            f'  nestvec index {folder} {likely.options} && nestvec search {folder} "your query"{fused}',
+            f"  nestvec export {folder} {likely.options} --out {shlex.quote(str(run.root / 'export'))}",
+        ]
+    return [*steps, "To compare the measured models:", f"  nestvec serve {folder}"]
 
 
 def _say_remedies(run: Run) -> str:
@@ -65,4 +74,5 @@ def _say_more_queries(run: Run) -> str:
     needed = recommendation.queries_needed or ceil(typical.needed / 10) * 10
     if needed <= had.queries:
         return ""
-    return f"more judged queries (about {needed:,} {recommendation.chosen_on} queries; this run had {had.queries:,})"
+    about = float(f"{needed:.2g}")  # an estimate: more digits would promise too much
+    return f"more judged queries (about {about:,.0f} {recommendation.chosen_on} queries; this run had {had.queries:,})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _PARENTS = ("doc", "document", "product", "item", "passage")  # fields that hold a document's fields
 
 QUERY = (
@@ -68,3 +70,8 @@ HEADLINE = (*_HEADLINE, *(f"{parent}.{name}" for parent in _PARENTS for name in 
 BODY = (*_BODY, *(f"{parent}.{name}" for parent in _PARENTS for name in _BODY))
 SPLIT = ("split",)
 LOCALE = ("product_locale", "locale", "lang", "language")  # tells documents of one id apart
+
+
+def plain_name(name: str) -> str:
+    """Write a column's name as the lists above do: `Search Term` and `Search-Term` become `search_term`."""
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())

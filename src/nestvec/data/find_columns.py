@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.data.click_columns import find_click_columns
-from nestvec.data.column_names import BODY, DOCUMENT_ID, GRADE, HEADLINE, QUERY, QUERY_ID, SPLIT
+from nestvec.data.column_names import BODY, DOCUMENT_ID, GRADE, HEADLINE, QUERY, QUERY_ID, SPLIT, plain_name
 from nestvec.data.columns import Columns, as_template, template_columns
 from nestvec.data.own_split import NO_SPLIT, judge_split
 from nestvec.data.source import Finding
@@ -93,7 +93,7 @@ def _refuse_missing_header(source: Source, settings: DataSettings) -> None:
     """Raise InputError if a delimited file seems to have no header: its first line has no known column name."""
     given = (settings.columns, settings.query, settings.document, settings.grade, settings.query_id)
     known = {*QUERY, *QUERY_ID, *GRADE, *DOCUMENT_ID, *HEADLINE, *BODY}
-    names = {name.strip().lower() for name in source.columns}
+    names = {form for name in source.columns for form in (name.strip().lower(), plain_name(name))}
     if any(given) or suffix(Path(source.name)) not in _DELIMITED or names & known:
         return
     wanted = (
@@ -231,8 +231,12 @@ def _require_column(source: Source, role: str, name: str) -> str:
 
 
 def well_known(source: Source, known: tuple[str, ...]) -> list[str]:
-    """List the source's columns that have one of the known names, in any case."""
-    return [name for name in source.columns if name.strip().lower() in known]
+    """List the source's columns that have one of the known names, whatever the case.
+
+    If no column has such a name, `Search Term` and `Search-Term` count as `search_term`.
+    """
+    exact = [name for name in source.columns if name.strip().lower() in known]
+    return exact or [name for name in source.columns if plain_name(name) in known]
 
 
 def _unclear_column(source: Source, role: str, candidates: list[str]) -> InputError:

@@ -8,18 +8,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nestvec.data.column_names import BODY, DOCUMENT_ID, GRADE, HEADLINE, QUERY, plain_name
+from nestvec.data.columns import template_columns
 from nestvec.evaluation.significance import LEVEL
 from nestvec.point import BM25, FUSED, HYBRID
 from nestvec.runs.schema import ChoiceTest, ChoiceValidation, ChosenPoint, TeamChoices
 from nestvec.settings import Settings, option_name
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from nestvec.report.content import Content
     from nestvec.runs.schema import Comparison, Measure, Row
 
 NAMES = ("proven", "likely", "tiny")
 TITLES = {"beside_keyword_search": "Beside keyword search", "vectors_alone": "Vectors alone"}
-_NEVER_SETTLED = ("batch_size", "learning_rate", "dropout", "folds", "max_bytes", "min_recall")  # set only if given
+_NEVER_SETTLED = ("batch_size", "learning_rate", "dropout", "folds", "max_bytes", "min_recall", "grades")  # if given
+_FOUND = {"query": QUERY, "document": (*HEADLINE, *BODY), "grade": GRADE, "document_id": DOCUMENT_ID}  # by these names
 _LEFT_OUT = {"source", "out", "compute", "threads"}  # arguments of every command, or settings that the run fills in
 
 
@@ -145,7 +150,9 @@ def read_origin(content: Content) -> Origin:
 
 def _command(content: Content, folder: str) -> str:
     """Write the command that makes the run again: settings with default values or detected values are left out."""
-    settings, defaults = content.run.config.settings, {**dict.fromkeys(_NEVER_SETTLED), **Settings().flat()}
+    settings = content.run.config.settings
+    named = [role for role, known in _FOUND.items() if not _is_found(settings.get(role), known)]
+    defaults = {**dict.fromkeys((*_NEVER_SETTLED, *named)), **Settings().flat()}
     words = ["nestvec", "run", str(settings.get("source", content.run.results.source)), "--out", folder]
     for name, value in settings.items():
         if name in _LEFT_OUT or name not in defaults or value == defaults[name]:
@@ -155,12 +162,22 @@ def _command(content: Content, folder: str) -> str:
     return shlex.join(words)
 
 
+def _is_found(columns: object, known: Collection[str]) -> bool:
+    """Whether nestvec finds the columns of a role by their names alone, so that the command need not name them."""
+    names = template_columns(str(columns)) or [str(columns)]
+    return columns is None or all(plain_name(name) in known for name in names)
+
+
 def next_commands(content: Content, folder: str) -> tuple[tuple[str, str], ...]:
     """List the commands to type next, each with a few words on what the command does."""
-    run = shlex.quote(folder)
-    named = "" if content.run.ships else f" --system {shlex.quote(content.before.system)}"
+    run, likely = shlex.quote(folder), content.run.likely
+    wanted = likely.options if likely else f"--system {shlex.quote(content.before.system)}"
+    named = "" if content.run.ships else f" {wanted}"
+    build = f"nestvec index {run}{named}"
+    if named and likely and likely.kind == HYBRID:  # the index of a run that recommends fused search fuses by itself
+        build += f' && nestvec search {run} "your query" --mode fused'
     return (
         ("Export the model for other programs", f"nestvec export {run}{named} --to onnx --out {run}/export"),
-        ("Build the search index", f"nestvec index {run}{named}"),
+        ("Build the search index", build),
         ("Open a search page", f"nestvec serve {run}"),
     )

@@ -47,8 +47,10 @@ def run_headline(content: Content) -> str:
     """Summarise the run's recommendation in one sentence."""
     chosen, recommendation = content.after, content.run.recommendation
     label = metric_label(recommendation.metric)
-    if recommendation.point is None and (likely := _find_likely(content)):
-        return f"Nothing is proven yet, but {likely} very likely hold up on {label}."
+    if recommendation.point is None and (likely := content.run.likely):
+        where = "beside your keyword search" if likely.kind == HYBRID else "alone"
+        held = f"{count(likely.bytes_per_vector)} bytes per vector of {likely.vectors.system} {where}"
+        return f"Nothing is proven yet, but {held} very likely hold up on {label}."
     if recommendation.point is None and content.within_gate:
         return f"Do not ship: nothing within the limits that you set holds up on {label}."
     untrained = content.run.systems.keys() <= {PRETRAINED, BM25}
@@ -70,16 +72,6 @@ def run_headline(content: Content) -> str:
         ship = f"Ship the pretrained model, {count(size)} bytes per vector{instead}, {beside}"
         return f"{ship}. {'Nothing was trained' if untrained else 'Fine-tuning brought no proven gain'}."
     return f"Ship {count(size)} bytes per vector{instead}, {beside}."
-
-
-def _find_likely(content: Content) -> str:
-    """Name the vectors of the first likely choice for any team; empty if no team has a likely choice."""
-    for team in read_teams(content):
-        for card in team.cards:
-            if card.name == "likely" and card.chosen:
-                where = "beside your keyword search" if team.name.startswith("beside") else "alone"
-                return f"{count(card.chosen.bytes_per_vector)} bytes per vector of {card.system} {where}"
-    return ""
 
 
 def group_metrics(content: Content) -> dict[str, list[str]]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from nestvec.runs.schema import Training
+    from nestvec.runs.schema import ChosenPoint, Training
     from nestvec.runs.tables import Names
 
 
@@ -114,6 +114,12 @@ class Run:
     def ships(self) -> bool:
         """Whether the run recommends a system, dimension and precision to ship."""
         return self.recommendation.point is not None
+
+    @property
+    def likely(self) -> ChosenPoint | None:
+        """The smallest vectors that likely hold up, beside keyword search or else alone; None if there are none."""
+        choices = self.recommendation.choices
+        return (choices.beside_keyword_search.likely or choices.vectors_alone.likely) if choices else None
 
     @property
     def chosen(self) -> Point:
@@ -199,8 +205,10 @@ class Run:
         recommended = self.recommendation.point and self.recommendation.point.vectors
         if recommended is None and system is None:
             systems = ", ".join(dict.fromkeys(point.system for point in measured))
-            problem = "says 'do not ship', so it recommends no model"
-            raise InputError(problem, f"--system, one of {systems}", file=self.root)
+            problem, wanted = "says 'do not ship', so it recommends no model", f"--system, one of {systems}"
+            if self.likely:
+                wanted += f"; {self.likely.options} names the vectors that likely hold up"
+            raise InputError(problem, wanted, file=self.root)
         asked = PointSettings(system, dimension, precision, axes)
         return choose_point(measured, recommended, asked, file=self.root)
 
