@@ -54,16 +54,16 @@ WRONG = {
     "epochs": ([1, 1], "holds a value twice"),
     "batch_size": ([16, 1], "--batch-size is 1; expected 2 or more"),
     "warmup": ({"low": 0.5, "high": 1.5}, "--warmup is 1.5"),
-    "learning_rate": ({"low": 0, "high": 1e-3, "log": True}, "above 0 with log"),
+    "learning_rate": ({"low": 0, "high": 1e-3, "log": True}, "with log, low above 0"),
     "scale": ({"low": 1}, "a list of values, or a range"),
     "accumulate": ({"low": 1.5, "high": 2}, "whole numbers"),
-    "dimension_fade": ([2.0], "a factor above 0 up to 1"),
+    "dimension_fade": ([2.0], "a factor above 0, at most 1"),
     "dimension_weights": ([[1, -1, 1]], "numbers from 0 on"),
     "hard_negatives": ([], "a list of values"),
     "patience": ([True], "numbers, words, or lists"),
     "mixing": ({"low": 0.5, "high": 1.0}, "is a range; expected a list of values"),
     "distil": ({"low": 1.0, "high": 0.5}, "low below high"),
-    "negative_margin": ({"low": 0.5, "high": 0.9, "log": True, "step": 0.1}, "none with log"),
+    "negative_margin": ({"low": 0.5, "high": 0.9, "log": True, "step": 0.1}, "and no step"),
 }
 
 
