@@ -156,7 +156,7 @@ class Point(ReadByName):
 
     @property
     def cut(self) -> str:
-        """The point's dimension as text: `48`, or `48 axes` on principal axes; empty for a system without vectors."""
+        """The dimension of the vectors as text: `48`, or `48 axes` on principal axes; empty without vectors."""
         return "" if self.dimension is None else name_cut(self.dimension, self.axes)
 
     @property

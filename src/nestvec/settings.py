@@ -236,7 +236,7 @@ class TrainingSettings:
 
     @property
     def adapted_on(self) -> str:
-        """The documents that `adapted` learns from: `train`, `catalogue`, or an empty text without `adapted`."""
+        """Which documents the system `adapted` is trained on: `train` or `catalogue`; empty if it is not trained."""
         documents = TRAIN_DOCUMENTS if self.adapt == NO_ADAPTING else self.adapt
         return documents if ADAPTED in self.trained else ""
 

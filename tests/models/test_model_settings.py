@@ -63,6 +63,6 @@ def test_a_model_larger_than_its_files_takes_no_memory(tmp_path, values):
     save_transformer(tmp_path / "model")
     state(tmp_path / "model", "config.json", **values)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(InputError, match=r"config\.json calls for [0-9,]+ numbers, but the files of weights hold"):
+    with pytest.raises(InputError, match=r"config\.json needs [0-9,]+ weights, but the model files hold"):
         load_model(find_model(str(tmp_path / "model")))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KB

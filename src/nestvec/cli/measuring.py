@@ -222,7 +222,7 @@ def require_out(out: Path | None, what: str = "--out and a folder to write") -> 
 def merge_settings(
     source: str | None, out: Path | None, config: Path | None, typed: dict[str, Any]
 ) -> tuple[Settings, Path | None]:
-    """Merge settings of config file and command line; the command line wins. Also return the folder or None."""
+    """Merge the settings of config file and command line, which wins; also return the folder of `--out`, if given."""
     values = _spell_with_underscores(read_config(config)) if config else {}
     folder = values.pop("out", None) if out is None else out
     values.pop("out", None)

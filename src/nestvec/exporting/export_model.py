@@ -128,7 +128,7 @@ def _write_export(folder: Path, chosen: Selection, settings: ExportSettings, rep
 
 
 def write_bare_export(folder: Path, chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
-    """Write a loaded model, its codec and `nestvec.json`, which lists all files; does not compare vectors."""
+    """Write a loaded model, its codec and `nestvec.json`, without comparing its vectors with the measured ones."""
     card = _make_card(chosen, model, to, weights)
     write_model(folder, model, chosen, card)
     save_codecs(folder / CODEC, {card.point: chosen.codec.with_axes(None)})

@@ -156,7 +156,7 @@ def _read(place: object, value: Mapping[str, Any], key: str, kind: type) -> Any:
 
 
 def _read_number(place: object, value: Mapping[str, Any], key: str, most: float = inf) -> float:
-    """Read the number of a key, from 0 to `most`; raises InputError for anything else."""
+    """Read a number between 0 and `most` from a field of `hybrid.json`; raises InputError for any other value."""
     found = value.get(key)
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= min(most, _LARGEST):
         wanted = "a number, 0 or more" if isinf(most) else f"a number from 0 to {most:g}"

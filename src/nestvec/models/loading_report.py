@@ -58,7 +58,7 @@ def _refuse_larger(kind: Any, config: Any, held: int) -> None:  # noqa: ANN401 -
         bare = kind(copy.deepcopy(config))
     wanted = sum(tensor.numel() for tensors in (bare.parameters(), bare.buffers()) for tensor in tensors)
     if wanted > _SPARE[0] * held + _SPARE[1]:
-        raise ReportedError(f"config.json calls for {wanted:,} numbers, but the files of weights hold {held:,}")
+        raise ReportedError(f"config.json needs {wanted:,} weights, but the model files hold {held:,}")
 
 
 def _refuse_gaps(report: dict[str, Any]) -> list[str]:

@@ -118,7 +118,7 @@ def _join_modules(
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Hide the exporter's warnings about itself, and about branches that do not depend on the text."""
+    """Silence warnings of PyTorch's ONNX exporter during the `with` block that do not concern the model."""
     import torch
 
     with quiet_loggers("torch.onnx"), warnings.catch_warnings():

@@ -80,7 +80,7 @@ class Content:
 
     @property
     def staged(self) -> tuple[tuple[str, str, Row], ...]:
-        """Measurements of two-stage search, each followed by the second stage alone: system, shortlist, measurement."""
+        """Measurements of two-stage searches, each followed by a search with the second vectors only, to compare."""
         found: list[tuple[str, str, Row]] = []
         for row in self.made(TWO_STAGE):
             origin, _, code = row.system.rpartition("-via-")

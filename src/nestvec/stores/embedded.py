@@ -206,7 +206,9 @@ class EmbeddedStore:
                 if state == before:
                     raise
         problem = f"other processes replaced the index {_TRIES} times while it was being opened"
-        raise InputError(problem, "no builds in progress: try again when they are done", file=self._folder)
+        raise InputError(
+            problem, "an index that is not being rebuilt: try again when the build is done", file=self._folder
+        )
 
     def _read_current(self) -> dict[str, Any]:
         """Read `current.json`; raises InputError if the file is missing or does not name a build of the index."""

@@ -246,7 +246,9 @@ class PostgresStore:
                     problem = "its documents are gone: the table was dropped"
                     raise InputError(problem, "an index with its tables: build it again", file=self._place) from None
         problem = f"other processes replaced the index {_TRIES} times while it was being opened"
-        raise InputError(problem, "no builds in progress: try again when they are done", file=self._place)
+        raise InputError(
+            problem, "an index that is not being rebuilt: try again when the build is done", file=self._place
+        )
 
     def _make_finder(self) -> Finder:
         entry = self._require_entry()
