@@ -142,7 +142,7 @@ def calibration_texts(chosen: Selection) -> list[str]:
     texts = sorted(set(table["document"].to_pylist()))
     if not texts:
         problem = "has no training documents, on which int8 weights are calibrated"
-        raise InputError(problem, "--weights float32 or int8-dynamic", file=path)
+        raise InputError(problem, "--weights float32, or with --to onnx int8-dynamic", file=path)
     drawn = np.random.default_rng(0).choice(len(texts), min(TEXTS, len(texts)), replace=False)
     return [texts[row] for row in drawn.tolist()]
 
