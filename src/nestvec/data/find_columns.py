@@ -71,7 +71,7 @@ def find_query_id(source: Source, settings: DataSettings) -> str | None:
 
 
 def _find_grade(source: Source, settings: DataSettings) -> tuple[str | None, ClickColumns | None]:
-    """Find the column of the grade or the columns of clicks; finds neither if every row is a relevant pair."""
+    """Find the column of the grade, or the columns of clicks; None for both if each row is a relevant pair."""
     if settings.positives_only and settings.grade is None:
         graded = [name for name in well_known(source, GRADE) if name.strip().lower() not in _NOT_ONLY_GRADES]
         log = find_click_columns(source.columns)

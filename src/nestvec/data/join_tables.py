@@ -115,7 +115,7 @@ class _Texts:
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
-        """Size of each of the t texts in bytes, all columns together."""
+        """Number of bytes that each row of the table takes, all columns together."""
         sizes = np.zeros(len(self.ids), dtype=np.int64)
         for texts in self.columns.values():
             sizes += pc.fill_null(pc.binary_length(texts), 0).to_numpy()

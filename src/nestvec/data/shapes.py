@@ -180,7 +180,7 @@ def _has_documents(source: Source, but_for: list[str]) -> bool:
 
 
 def _make_part(source: Source, shape: Shape, column: str, cells: dict[str, list[Any]], keys: Keys) -> Part | None:
-    """Make the part of a column; None if its values are numbers, or if grades are missing."""
+    """Describe a column that holds documents; None if its values are numbers, or if their grades are missing."""
     entries = [entry for cell in cells[column] for entry in list_entries(cell)]
     listed = column in source.lists or any(isinstance(cell, list | tuple) for cell in cells[column])
     beside = [name for name in shape.beside if name in source.lists]

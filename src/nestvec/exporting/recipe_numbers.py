@@ -46,7 +46,7 @@ class RecipeNumbers:
 
     @classmethod
     def of(cls, hybrid: Hybrid, chosen: Selection) -> RecipeNumbers:
-        """Take BM25 and fusion from `hybrid.json`, and format and codec from the exported system."""
+        """Collect BM25's settings and the fusion weights from `hybrid.json`, and the vector format from the export."""
         return cls(hybrid.lexical, hybrid.fusion, hybrid.mean_length, chosen.format, chosen.codec)
 
     @property

@@ -134,7 +134,7 @@ class Encoder(ABC):
         """Encode all texts of a role in batches, every text once."""
 
     def agrees_with(self, model: SentenceTransformer, least: float) -> bool:
-        """Whether the vectors of a few test texts have cosines of at least `least` to the library's float32 vectors.
+        """Whether this encoder gives some test texts the vectors of sentence-transformers: cosines of `least` or more.
 
         Queries are compared with `encode_query`, documents with `encode_document`; if both roles give the same vectors,
         one is compared. The library encodes each text alone, because with padding on the left a model that counts

@@ -75,7 +75,7 @@ def gather_evidence(
     bootstraps: dict[str, Bootstrap],
     lossless: frozenset[Point] = frozenset(),
 ) -> dict[str, Evidence]:
-    """Divide the measured values of all queries by split, and keep those of the deciding metric and of recall@10.
+    """Sort the measured values into validation and test; keep only the deciding metric and recall@10.
 
     Args:
         values: the (q,) values of all queries, by candidate (system, dimension, precision) and metric.

@@ -41,7 +41,7 @@ class Stamp(NamedTuple):
 
 
 def read_stamp(path: Path) -> Stamp | None:
-    """Read a file's identity and state; gives None if there is no file."""
+    """Read a file's inode, size and time of change, to notice later changes; gives None if there is no file."""
     try:
         status = path.stat()
     except OSError:

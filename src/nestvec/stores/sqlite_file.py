@@ -42,7 +42,7 @@ class Reader(sqlite3.Connection):
     _looks: int
 
     def guard(self, path: Path, limit: float) -> None:
-        """Set the limits by the size of the file at `path`; `limit` is the seconds to wait for other processes."""
+        """Limit how many steps a statement may take and how large a value may be, by the size of the file at `path`."""
         self.path, self.limit, self._looks, self._most = path, limit, 0, 1
         self.set_progress_handler(self._is_beyond, _EVERY)
         self.fit_limits()

@@ -97,7 +97,7 @@ class View:
         return score_pairs(codec.cut(query[None]), codes, codec.decode, *pairs)
 
     def _keep_first_ties(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> ScoredRows:
-        """Drop rows that cannot win a tie: those that tie with k earlier rows of their segment, which is in tie order.
+        """Drop documents that cannot be among the k best, because k documents with equal scores go before them.
 
         `rows` are (r,) and ascending.
         """
