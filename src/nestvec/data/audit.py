@@ -1,4 +1,4 @@
-"""The leak audit: counts from the records which held-out queries and documents training sees."""
+"""Audits a split for leaks: how many validation and test queries and documents also occur in training records."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ CATALOGUE_NOTE = (
 
 
 def note_texts_read(adapted_on: str) -> dict[str, str]:
-    """Make a note for the audit if training reads held-out documents' texts, which the counts of records do not show.
+    """Make the audit's note that training reads texts of held-out documents, which the leak counts do not show.
 
     Args:
-        adapted_on: the documents that `adapted` learns from, see `TrainingSettings.adapted_on`.
+        adapted_on: the documents that the system `adapted` learns from, see `TrainingSettings.adapted_on`.
 
     Returns:
-        An entry `note` for `data/audit.json`; an empty dictionary if no held-out text is read.
+        A dictionary with the entry `note` for `data/audit.json`; empty if training reads no held-out text.
     """
     return {"note": CATALOGUE_NOTE} if adapted_on == CATALOGUE else {}
 
 
 def audit(records: Records, task: Task, threshold: float, protocol: str, seed: int) -> dict[str, Any]:
-    """Count the sizes of the parts and the leaks between them, by exact and by normalised text.
+    """Count the records, queries and documents of each split, and what training shares with validation and test.
 
     Args:
         records: n records.
@@ -73,9 +73,9 @@ def audit(records: Records, task: Task, threshold: float, protocol: str, seed: i
 
 
 def _audit_folds(records: Records, task: Task, threshold: float, protocol: str, seed: int) -> dict[str, Any]:
-    """Audit folds: all held-out queries, leaks summed over the folds, and training counts averaged over the folds.
+    """Audit all folds together: leaks are summed over the folds, and the sizes of training are averaged.
 
-    `folds` holds each fold's own counts: its training, its held-out queries as test, and its validation queries.
+    The entry `folds` of the result holds the counts of each fold; `test` there means the queries that it holds out.
     """
     whole = audit(records, replace(task, folds=()), threshold, protocol, seed)
     folds = [audit(records, fold.learning, threshold, protocol, seed) for fold in task.folds]
@@ -99,12 +99,12 @@ def _audit_folds(records: Records, task: Task, threshold: float, protocol: str, 
 
 
 def _average(counts: Iterable[int]) -> int:
-    """Average counts, rounded to a whole number."""
+    """Compute the mean of the folds' counts, rounded to a whole number."""
     return round(mean(counts))
 
 
 def normalised_texts(records: Records) -> dict[str, NDArray[np.int64]]:
-    """Number the `queries` and `documents` of n records by their normalised text: (n,) each."""
+    """Give each record's query and document a number, (n,) each; equal normalised texts have the same number."""
     return {
         "queries": records.normalised_queries[records.query],
         "documents": records.normalised_documents[records.document],
@@ -112,12 +112,12 @@ def normalised_texts(records: Records) -> dict[str, NDArray[np.int64]]:
 
 
 def exact_texts(records: Records) -> dict[str, NDArray[np.int64]]:
-    """Number the `queries` and `documents` of n records by their exact text: (n,) each."""
+    """Give each record's query and document a number, (n,) each; documents with equal texts have the same number."""
     return {"queries": records.query, "documents": same_letters(records.documents)[records.document]}
 
 
 def _count_leaks(texts: dict[str, NDArray[np.int64]], task: Task) -> dict[str, int]:
-    """Count the distinct texts of each held-out part that training sees too."""
+    """Count the distinct query and document texts of validation and test that also occur in training records."""
     return {
         f"{part} {what} in training": int(
             (mark_texts(values, task.in_part(part)) & mark_texts(values, task.in_part("train"))).sum()
@@ -130,7 +130,7 @@ def _count_leaks(texts: dict[str, NDArray[np.int64]], task: Task) -> dict[str, i
 def _leaked_shares(
     texts: dict[str, NDArray[np.int64]], test: NDArray[np.bool_], train: NDArray[np.bool_]
 ) -> dict[str, float]:
-    """Compute the shares of the test records whose query, or document, training sees too."""
+    """Compute the shares of the test records whose query, or whose document, also occurs in training records."""
     shares = {}
     for what, name in (("queries", "query"), ("documents", "document")):
         seen = mark_texts(texts[what], train)[texts[what][test]]
@@ -139,20 +139,20 @@ def _leaked_shares(
 
 
 def naive_split_leaks(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> dict[str, float]:
-    """Compute the leaks of a naive split by row: shares of test records whose query, or document, is in training."""
+    """Simulate a random split by row: return the shares of test records whose query, or document, is in training."""
     test = drawn_by_row(len(texts["queries"]), share, seed)
     return _leaked_shares(texts, test, ~test)
 
 
 def drawn_by_row(count: int, share: float, seed: int) -> NDArray[np.bool_]:
-    """Draw the test part of a naive split by row: (count,) mask with at least one record."""
+    """Draw the test records of a random split by row: (count,) mask of `count` records, with at least one drawn."""
     test = np.zeros(count, dtype=bool)
     test[np.random.default_rng(seed).permutation(count)[: max(1, round(share * count))]] = True
     return test
 
 
 def _count_components(texts: dict[str, NDArray[np.int64]]) -> dict[str, float]:
-    """Count the connected components of queries and documents, and the largest component's share of the records."""
+    """Count the connected components of the graph of queries and documents, and the largest one's share of records."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -30,12 +30,12 @@ class ClickColumns:
 
     @property
     def names(self) -> list[str]:
-        """The columns that the log has."""
+        """The names of the click log's columns for clicks, impressions and position, without missing ones."""
         return [name for name in (self.clicks, self.impressions, self.position) if name]
 
 
 def find_click_columns(columns: Sequence[str]) -> ClickColumns | None:
-    """Find the columns of a click log by their well-known names, in any case; None without a column of clicks."""
+    """Find the columns of a click log by well-known names, in any letter case; None if no column holds clicks."""
     clicks, impressions, position = (_find_first(columns, known) for known in (CLICKS, _IMPRESSIONS, _POSITION))
     return ClickColumns(clicks, impressions, position) if clicks else None
 

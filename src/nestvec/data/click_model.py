@@ -1,13 +1,13 @@
 """A click model: estimates from clicks how relevant documents are.
 
-Users look more often at higher positions, so clicks are corrected for position if the log has positions. The rate of a
-document with few impressions is drawn towards the mean, and no single count may dominate. Every estimate is a closed
-form or a deterministic iteration, so the same log always gives the same grades.
+Users look more often at higher positions, so clicks are corrected for position if the log has positions. The click
+rate of a document with few impressions is drawn towards the mean rate, and no single count may dominate. Every estimate
+is a closed form or a deterministic iteration, so the same log always gives the same grades.
 
-Sources: the position-based model, Chuklin, Markov and de Rijke 2015, section 3.2; what documents say that were shown at
-several positions, Agarwal et al. 2019; clicks as counts with an effect of each document, which need not be estimated,
-Wooldridge 1999; the beta prior by moments, Kleinman 1973; counts without a number of impressions by their logarithm,
-Hu, Koren and Volinsky 2008, equation 6. Expectation maximisation was tried: it ends near where it begins.
+Sources: Chuklin, Markov and de Rijke 2015, section 3.2 (the position-based model); Agarwal et al. 2019 (evidence from
+documents that were shown at several positions); Wooldridge 1999 (counts with an effect of each document, which drops
+out of the likelihood); Kleinman 1973 (fit of the beta prior by moments); Hu, Koren and Volinsky 2008, equation 6
+(logarithms of clicks without impressions). Expectation maximisation was tried, but stayed near its starting values.
 """
 
 from __future__ import annotations
@@ -125,27 +125,28 @@ def grade_counts(
 
 
 def sum_by(group: NDArray[np.int64], values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Sum (n,) values by their (n,) groups; returns (count,)."""
+    """Sum the values of each group: n values with the numbers of their groups become (count,) sums."""
     return np.bincount(group, values, count).astype(np.float64)
 
 
 def _estimate_looks(
     log: Exposed, usual: NDArray[np.float64], place: NDArray[np.int64], count: int
 ) -> NDArray[np.float64]:
-    """Estimate how likely users look at each of p positions, relative to the most viewed one: (p,).
+    """Estimate how likely users look at each of p positions, relative to the most viewed position: (p,).
 
-    Clicks of a document at a position have the mean shown x rate x looks. The rates drop out of the likelihood, so only
-    documents that were shown at several positions say something; where none were, a few clicks that follow the usual
-    curve do. Each step is that of Zermelo: clicks at a position over those expected of its documents.
+    The model: a document's expected clicks at a position are its impressions there x its click rate x the position's
+    looks. The rates drop out of the likelihood, so only documents that were shown at several positions are evidence. A
+    few invented clicks that follow the usual curve decide where the log has no such documents. Each step of the
+    iteration (Zermelo's) divides a position's clicks by the clicks that its documents would get if everybody looked.
 
     Args:
         log: the clicks.
-        usual: (p,) the curve that is taken where the log says nothing.
-        place: (m,) which of the p positions it is.
-        count: how many documents there are.
+        usual: (p,) the usual curve of looks, for positions of which the log has no evidence.
+        place: (m,) which of the p positions each row of the log has.
+        count: the number of pairs of a query and a document.
 
     Returns:
-        Numbers above 0, the highest 1.
+        Looks above 0; the highest is 1.
     """
     places = len(usual)
     say = np.minimum(1, np.quantile(log.shown, _MANY, method="higher") / log.shown)
@@ -166,7 +167,10 @@ def _estimate_looks(
 
 
 def _fit_prior(clicks: NDArray[np.float64], exposure: NDArray[np.float64]) -> tuple[float, float]:
-    """The mean rate, and how many times shown a beta prior is worth: by moments, each document with a bounded say."""
+    """Fit a beta prior of the click rate by moments: return its mean, and its strength as a number of impressions.
+
+    The weight of a document with very many impressions is capped, so that it cannot decide alone.
+    """
     say = np.minimum(1, np.quantile(exposure, _MANY, method="higher") / exposure)
     clicks, exposure = np.minimum(clicks, exposure) * say, exposure * say
     mean = float(clicks.sum() / exposure.sum())
@@ -179,13 +183,16 @@ def _fit_prior(clicks: NDArray[np.float64], exposure: NDArray[np.float64]) -> tu
 
 
 def _usual_looks(positions: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(p,) how likely users look at positions, where nothing else is known: nDCG's discount, 1 at the first."""
+    """Return the usual curve of how likely users look at p positions: nDCG's discount, (p,), 1 at the first."""
     looks: NDArray[np.float64] = 1 / np.log2(2 + positions - positions.min())
     return looks
 
 
 def _usual_clicks(clicks: NDArray[np.float64], position: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) the usual clicks at each document's position, by the mean of logarithms, over those at the best position."""
+    """Compute the usual clicks at each document's position, relative to the position with the most clicks: (n,).
+
+    The usual clicks at a position are a mean of logarithms, so that outliers hardly matter.
+    """
     _, place = np.unique(position, return_inverse=True)
     usual = np.expm1(np.bincount(place, np.log1p(clicks)) / np.bincount(place))
     looks: NDArray[np.float64] = np.maximum(usual / max(usual.max(), 1e-9), 0.05)
@@ -193,7 +200,7 @@ def _usual_clicks(clicks: NDArray[np.float64], position: NDArray[np.int64]) -> N
 
 
 def _describe_looks(log: Exposed, positions: NDArray[np.int64], looks: NDArray[np.float64], count: int) -> str:
-    """How much was looked at each position, and whether the log can tell that from relevance."""
+    """Describe how likely users look at each position, and whether the log can tell position from relevance."""
     shown = ", ".join(f"{position}: {look:.2f}" for position, look in zip(positions[:10], looks[:10], strict=True))
     text = f"A position-based click model: looks at positions {shown}{' …' if len(positions) > 10 else ''}."
     moved = np.bincount(log.pair, minlength=count) > 1

@@ -34,7 +34,7 @@ _CLOSE = "that quote closed, or doubled if it belongs to the text, or --quoting 
 
 
 def open_delimited(path: Path, form: TextForm) -> Source:
-    """Open a CSV or TSV file; InputError if it is empty, its header is unusable, or `form` does not fit the file."""
+    """Open a CSV or TSV file; InputError if it is empty, has an unusable header, or does not fit the user's options."""
     encoding = find_encoding(path, form.encoding)
     dialect = find_dialect(path, encoding.name, "\t" if suffix(path) == ".tsv" else ",", form)
     quotes = dialect.quoted and _holds_quotes(path, encoding.name)
@@ -91,7 +91,7 @@ class _Reading:
         self._refuse_ragged()
 
     def _open(self, stream: Recoded, columns: list[str]) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Open Arrow's reader; with quotes it reads all columns, as a stray quote may be in any of them."""
+        """Open Arrow's reader; if the file has quotes, it reads all columns, as a stray quote may be in any column."""
         from pyarrow import csv
 
         dialect = self._dialect
@@ -120,7 +120,7 @@ class _Reading:
         return "skip" if len(self._ragged) <= self._rejects.room else "error"  # a block may hold millions of such rows
 
     def _check(self, values: pa.RecordBatch) -> Batch:
-        """Number a block's records, and reject bad ones."""
+        """Number the records of a block that Arrow has parsed, and reject the bad records."""
         self._refuse_ragged()  # those of blocks ahead too
         rows = _number_kept_rows(self._next, values.num_rows, self._skipped)
         self._next = int(rows[-1]) + 1 if len(rows) else self._next
@@ -128,7 +128,7 @@ class _Reading:
         return self._refuse_hidden(rows, values) if self._quotes else Batch(str(self._path), rows, values)
 
     def _refuse_hidden(self, rows: NDArray[np.int64], values: pa.RecordBatch) -> Batch:
-        """Reject records in which a quote has joined several rows or the end of the file; returns the others."""
+        """Reject records in which a stray quote has joined several rows, or is never closed; return the others."""
         good = np.ones(len(rows), dtype=bool)
         if len(rows):
             last = [column[len(rows) - 1].as_py() for column in values.columns]
@@ -145,7 +145,7 @@ class _Reading:
         return Batch(str(self._path), rows[good], values if good.all() else values.filter(pa.array(good)))
 
     def _refuse_unclosed(self, row: int, text: str, column: str | None = None) -> None:
-        """Reject the record in which a quote opens that is not closed before the end of the file."""
+        """Reject the record that has an opening quote which is never closed, up to the end of the file."""
         text = text[: text.index(_END)].rstrip("\r\n")
         lines = len(text.splitlines())
         problem = f"a quote opens and is never closed: it holds the last {lines} lines of the file together"
@@ -155,7 +155,7 @@ class _Reading:
         self._rejects.refuse(error, text)
 
     def _refuse_ragged(self) -> None:
-        """Reject the collected rows with a wrong number of fields."""
+        """Reject the rows with a wrong number of fields that Arrow has reported so far."""
         ragged, self._ragged = self._ragged, []
         self._skipped.update(row.number for row in ragged)
         for row in ragged:
@@ -187,6 +187,6 @@ class _Reading:
 
 
 def _number_kept_rows(first: int, size: int, skipped: set[int]) -> NDArray[np.int64]:
-    """Number `size` records from `first` on, leaving out the skipped numbers."""
+    """Give `size` records their row numbers from `first` on; the numbers of skipped rows are not used."""
     numbers = np.arange(first, first + size + len(skipped))
     return numbers[~np.isin(numbers, list(skipped))][:size]

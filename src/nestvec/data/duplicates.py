@@ -51,7 +51,7 @@ def find_near_duplicates(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def _group_similar(sets: list[frozenset[str]]) -> list[list[int]]:
-    """Indices of the sets in groups that similarity connects; a set that resembles no other is a group of its own."""
+    """Group the indices of word sets, linked by similar pairs; a set that resembles no other is a group of its own."""
     group = list(range(len(sets)))
 
     def find_root(index: int) -> int:
@@ -71,7 +71,7 @@ def _group_similar(sets: list[frozenset[str]]) -> list[list[int]]:
 
 
 def _find_candidates(sets: list[frozenset[str]]) -> Iterator[list[int]]:
-    """For each set, earlier ones that may be similar: those that share a band, but for those of another size."""
+    """Yield for each set the earlier sets that may be similar: they have a hash band in common, and a similar size."""
     buckets = [defaultdict[bytes, list[int]](list) for _ in range(_BANDS[0])]
     for index, bands in enumerate(_hash_sets(sets)):
         alike = [bucket[band] for bucket, band in zip(buckets, bands, strict=True)]
@@ -84,7 +84,7 @@ def _find_candidates(sets: list[frozenset[str]]) -> Iterator[list[int]]:
 
 
 def _hash_sets(sets: list[frozenset[str]]) -> Iterator[list[bytes]]:
-    """The bands of each set's signature."""
+    """Compute the MinHash signature of each set of words, cut into bands."""
     from datasketch import MinHash
 
     signature = MinHash(num_perm=prod(_BANDS), seed=1)  # one for all: to make one takes as long as to fill it
@@ -96,7 +96,7 @@ def _hash_sets(sets: list[frozenset[str]]) -> Iterator[list[bytes]]:
 
 @cache
 def _find_similar_sizes(size: int) -> frozenset[int]:
-    """How many words a different set may have to be similar to one of `size` words."""
+    """List the sizes, in words, that a set can have if it is similar to a different set of `size` words."""
     most = {other: min(size, other) - (size == other) for other in range(size // 2, 2 * size + 1)}  # words in both
     return frozenset(other for other, both in most.items() if both / (size + other - both) >= THRESHOLD)
 
@@ -107,6 +107,6 @@ def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
 
 
 def _pick_examples(group: list[str]) -> list[str]:
-    """The first few texts of a group; distinct ones where there are any."""
+    """Pick the first few texts of a group of near-duplicates; each text once, unless all texts are equal."""
     different = list(dict.fromkeys(group))
     return [text[:_LONGEST] for text in (different if len(different) > 1 else group)[:_SHOWN]]

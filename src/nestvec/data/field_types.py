@@ -1,7 +1,7 @@
 """Finds which fields of a file of documents are numbers, and converts their values for an index.
 
-A column of a CSV or TSV is numeric only if every value is written exactly as the number prints, so that `0123`, `1e5`,
-`19.90`, `12345678901234567890` and `NaN` stay texts. JSON and Parquet have types of their own.
+A column of a CSV or TSV is numeric only if every value is written exactly as Python prints it, so that `0123`, `1e5`,
+`19.90`, `12345678901234567890` and `NaN` stay texts. JSON and Parquet files state types.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def find_kinds(path: Path, source: Source, fields: Sequence[str] | None, others:
         others: columns that are not fields unless `fields` names them.
 
     Returns:
-        Field to kind; `text` for Parquet columns, whose values keep their own types.
+        The kind of each field, by its name; `text` for Parquet columns, whose values keep their own types.
 
     Raises:
         InputError: the file is damaged.
@@ -71,12 +71,12 @@ def read_field(column: pa.Array, kind: Kind) -> list[Value | None]:
 
 
 def _is_known(name: str, columns: Sequence[str]) -> bool:
-    """Whether a name is a column, or an object that holds columns."""
+    """Whether a name is that of a column, or of a JSON object whose fields are columns."""
     return name in columns or any(column.startswith(f"{name}.") for column in columns)
 
 
 def _find_printed_numbers(source: Source, fields: Sequence[str]) -> set[str]:
-    """The columns of a delimited file whose values are all written as numbers print."""
+    """Find the columns of a delimited file in which every value is a number, written as Python prints it."""
     numeric = set(fields)
     for batch in source.read(list(fields), Rejects(SET_ASIDE)):  # bad rows are named when their texts are read
         for name in sorted(numeric):
@@ -87,7 +87,7 @@ def _find_printed_numbers(source: Source, fields: Sequence[str]) -> set[str]:
 
 
 def _scan_json(path: Path) -> dict[str, Kind]:
-    """All fields of a JSON file that ever hold a value but a list, in order, with what all their values are."""
+    """List the fields of a JSON file that hold values other than lists, with their kinds; mixed kinds are `text`."""
     kinds: dict[str, set[Kind]] = {}
     for _, values in json_objects(path, Rejects(SET_ASIDE)):
         for name, value in list_fields(path, values):
@@ -104,20 +104,20 @@ def _kind_of(value: object) -> Kind:
 
 
 def _prints_as_written(text: str) -> bool:
-    """Whether a text is a number in the very form in which the number prints."""
+    """Whether a text is a number, written exactly as Python prints that number."""
     number = _parse_number(text) if _PRINTED.fullmatch(text) else None
     return number is not None and repr(number) == text and (isinstance(number, float) or abs(number) <= _EXACT)
 
 
 def _parse_number(text: str) -> int | float | None:
-    """A text that is a number as that number; None for no text."""
+    """Parse a text that is a number; None for an empty text."""
     if not text:
         return None
     return int(text) if re.fullmatch(r"-?[0-9]+", text) else float(text)
 
 
 def _read_value(value: Any) -> Value | None:  # noqa: ANN401 - whatever a table holds
-    """A value that can be filtered by; a whole number that readers of JSON would round is a text."""
+    """Convert a value to a text or number to filter by; whole numbers that JSON readers would round become texts."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):

@@ -53,7 +53,7 @@ class GradeColumn:
         self._used: Counter[str] = Counter()  # labels of the mapping
 
     def read(self, batch: Batch) -> NDArray[np.float64]:
-        """Read (n, 1) grades, or for labels their numbers by first appearance; NaN for a bad row."""
+        """Read (n, 1) grades; labels of a known scale are numbered by first appearance instead; NaN for a bad row."""
         values = batch.values.column(self._column)
         if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
             if not self._mapping:
@@ -96,7 +96,7 @@ class GradeColumn:
         grade, findings = values[:, 0], list[Finding]()
         if self._mapping and not self._used:
             problem = f"--grades names {self._name_mapping()}, but no row has any of these labels"
-            raise InputError(problem, "labels that the column holds", column=self._column)
+            raise InputError(problem, "--grades with labels that occur in this column", column=self._column)
         if self._words:
             scale = find_scale(self._words) or {}
             grade = np.array([scale[label] for label in self._words])[grade.astype(np.int64)]
@@ -118,7 +118,7 @@ class GradeColumn:
         return Settled(np.arange(len(grade)), grade, findings)
 
     def _read_numbers(self, labels: pa.Array) -> NDArray[np.float64] | None:
-        """(n,) grades of labels that are all numbers, as `_read_label` reads each; None where one may be no number."""
+        """Convert texts that are all numbers to (n,) grades at once; None if they must be read one by one as labels."""
         if self._mapping or self._words or self._decimal_comma:
             return None
         try:
@@ -129,7 +129,7 @@ class GradeColumn:
         return self._keep_in_range(numbers)
 
     def _read_label(self, text: str, times: int) -> float:
-        """A value's grade, or its label's number; NaN if it is bad."""
+        """Return the grade that a text states, or the number of its label; NaN if the text is neither."""
         label = normalise_label(text)
         if label in self._mapping:
             self._used[label] += times
@@ -147,7 +147,7 @@ class GradeColumn:
         return float(list(self._words).index(label))
 
     def _name_mapping(self) -> str:
-        """The labels that `--grades` names."""
+        """List the labels that `--grades` names, for a message."""
         return ", ".join(label for label, _ in self._mapping.values())
 
     def _keep_in_range(self, grades: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -159,7 +159,7 @@ class GradeColumn:
         return f"{ask_for_grades(self._list_labels(batch, text))} with a number for each label"
 
     def _list_labels(self, batch: Batch, first: str) -> list[str]:
-        """The labels of the first batch with a bad one, which stands before the others, numbers left out."""
+        """List the labels of the first batch that has an unknown label, with that label first; numbers are left out."""
         if not self._shown:
             labels = pc.unique(pc.utf8_trim_whitespace(text_column(batch, self._column))).to_pylist()
             self._shown = [

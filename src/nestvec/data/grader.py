@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Settled(NamedTuple):
-    """The grades of n rows, once all were read.
+    """The grades that a grader returns after it has read all rows of a source.
 
     Attributes:
-        rows: (m,) the rows that become records, ascending.
-        grade: (m,) their grades.
+        rows: (m,) the numbers of the rows that become records, ascending.
+        grade: (m,) the grades of these rows.
         findings: how grades were read, and what was assumed.
     """
 
@@ -41,7 +41,7 @@ class Grader(Protocol):
     estimated: bool
 
     def read(self, batch: Batch) -> NDArray[np.float64]:
-        """Read a batch's rows to (n, k) numbers; NaN for a bad row."""
+        """Read k numbers from each of a batch's n rows: (n, k); NaN marks a bad row."""
 
     def explain(self, batch: Batch, index: int) -> InputError:
         """Make the error for a bad row of the batch."""

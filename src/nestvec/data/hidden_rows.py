@@ -31,13 +31,13 @@ _MOST_FORMS = 3  # of ids: D0012 is letters and digits
 
 @dataclass(frozen=True)
 class HiddenRows:
-    """A value that holds rows.
+    """A value in which a stray quote has joined several rows of the table.
 
     Attributes:
-        index: its row in the batch.
-        column: its column.
-        lines: lines of the value.
-        rows: how many of them look like rows.
+        index: the row of the batch in which the value is.
+        column: the column in which the value is.
+        lines: the number of lines of the value.
+        rows: how many of these lines look like rows of the table.
     """
 
     index: int
@@ -51,8 +51,8 @@ class Kind:
     """What the values of a column look like.
 
     Attributes:
-        telling: whether prose would hardly be taken for one: numbers, labels, ids.
-        fits: whether a field looks like one.
+        telling: whether the values are easily told from prose, as numbers, labels and ids are.
+        fits: a function that returns whether a text looks like a value of the column.
     """
 
     telling: bool
@@ -74,7 +74,7 @@ class RowShape:
         self.kinds = [_find_kind([row[column] for row in rows]) for column in range(width)]
 
     def fits(self, fields: Sequence[str], loose: int | None = None) -> bool:
-        """Whether fields are as many as the table has columns, and like those; all but the column `loose`."""
+        """Whether fields look like a row: one per column, each like its column's values, except in column `loose`."""
         return (
             len(fields) == self.width
             and any(fields)
@@ -85,7 +85,7 @@ class RowShape:
         )
 
     def starts(self, fields: Sequence[str], column: int) -> bool:
-        """Whether fields begin a row whose value in `column` may hold delimiters: what follows it fits."""
+        """Whether fields look like a row whose value in `column` may hold delimiters; the fields after it must fit."""
         kinds = self.kinds[column + 1 :]
         return self.fits(fields, column) or (
             len(fields) > self.width
@@ -95,7 +95,7 @@ class RowShape:
 
 
 def _find_kind(values: list[str]) -> Kind:
-    """The kind of a column's values; a blank fits any but free text."""
+    """Find what the values of a column look like; an empty field fits every column."""
     stripped = [value.strip() for value in values if value.strip()]
     given = set(stripped)
     if given and all(NUMBER.fullmatch(value) for value in given):
@@ -114,7 +114,7 @@ def _find_kind(values: list[str]) -> Kind:
 
 
 def _find_form(value: str) -> str:
-    """A value with a letter for every run of letters, and a digit for every run of digits."""
+    """Reduce a value to its form: `a` for every run of letters, and `0` for every run of digits."""
     return re.sub(r"\s+", " ", re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", value)))
 
 
@@ -123,14 +123,14 @@ def _has_break(value: str) -> bool:
 
 
 def find_hidden_rows(values: pa.RecordBatch, shape: RowShape) -> Iterator[HiddenRows]:
-    """Find values of a batch that hold rows.
+    """Find the values of a batch in which a stray quote has joined rows of the table.
 
     Args:
         values: all columns of some records, as text.
-        shape: what a row looks like; a table of one column hides nothing that could be told.
+        shape: what a row looks like; in a table of one column, such values cannot be found.
 
     Yields:
-        The first such value of every record that has one, in their order.
+        The first such value of every record that has one, in the order of the records.
     """
     if shape.width < 2:
         return
@@ -145,7 +145,7 @@ def find_hidden_rows(values: pa.RecordBatch, shape: RowShape) -> Iterator[Hidden
 
 
 def _break_rows(column: pa.Array) -> NDArray[np.bool_]:
-    """(n,) which values hold a line break."""
+    """Find the values of a column that hold a line break: (n,) mask."""
     broken: NDArray[np.bool_] = np.zeros(len(column), dtype=bool)
     for mark in ("\n", "\r"):
         if may_hold(column, mark):
@@ -154,7 +154,7 @@ def _break_rows(column: pa.Array) -> NDArray[np.bool_]:
 
 
 def _look_into(fields: list[str], column: int, shape: RowShape) -> tuple[int, int] | None:
-    """Lines of a value and how many look like rows; None if these are few, or could be prose."""
+    """Count the lines of a value, and those that look like rows; None if these are too few, or could be prose."""
     lines = [line.split(shape.delimiter) for line in re.split(r"\r\n|\n|\r", fields[column])]
     rows = [line for line in lines[1:-1] if shape.fits(line)]
     signs = 2 * shape.kinds[column].telling  # a number, a label or an id has no lines
@@ -172,5 +172,5 @@ def _look_into(fields: list[str], column: int, shape: RowShape) -> tuple[int, in
 
 
 def _count_signs(line: list[str]) -> int:
-    """The delimiters of a line, but for those between digits: 2,5 kg."""
+    """Count the delimiters of a line, except those between two digits, as in 2,5 kg."""
     return sum(not (before[-1:].isdigit() and after[:1].isdigit()) for before, after in pairwise(line))

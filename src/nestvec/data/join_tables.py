@@ -1,6 +1,6 @@
 """Joins tables of judgements, queries and documents by their ids.
 
-The table of documents is the catalogue, with unjudged documents included.
+The table of documents is the catalogue to search; it includes unjudged documents.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
     """Join tables by their ids.
 
     Args:
-        tables: the parts.
+        tables: the tables of judgements, queries and documents.
         settings: the columns as given.
         name: the source's name as the user gave it.
         digest: the SHA-256 of the files.
@@ -52,7 +52,7 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
         As in any single table, low grades are expected to be listed: Home Depot's lowest is 1.
 
     Raises:
-        InputError: a part has no id or text column, or several possible ones.
+        InputError: a table has no id or text column, or several possible ones.
     """
     judged, queries, documents = tables.judgements, link_queries(tables, settings), link_documents(tables, settings)
     findings = [finding for table in (judged, *tables.texts) for finding in table.findings]
@@ -101,12 +101,12 @@ def _slice_batch(batch: Batch, rows: slice) -> Batch:
 
 @dataclass(frozen=True)
 class _Texts:
-    """A table of t texts, loaded.
+    """A table of t queries or documents, read into memory.
 
     Attributes:
-        link: how it hangs on the judgements.
+        link: how the table joins with the judgements.
         ids: (t,) distinct ids, by first appearance.
-        columns: name in the joined table to (t,) texts of the first row of each id.
+        columns: the name of each column in the joined table, mapped to (t,) texts, from the first row of each id.
     """
 
     link: Link
@@ -115,7 +115,7 @@ class _Texts:
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
-        """(t,) bytes of all columns together."""
+        """The bytes of each of the t rows, all columns together: (t,)."""
         sizes = np.zeros(len(self.ids), dtype=np.int64)
         for texts in self.columns.values():
             sizes += pc.fill_null(pc.binary_length(texts), 0).to_numpy()
@@ -123,7 +123,7 @@ class _Texts:
 
 
 def _load_texts(link: Link, columns: list[str]) -> _Texts:
-    """Load the columns wanted of a table of texts."""
+    """Load from a table of queries or documents the columns that are wanted in the joined table."""
     wanted = {column: name for column, name in link.taken.items() if name in columns}
     ids: list[pa.Array] = []
     parts: dict[str, list[pa.Array]] = {name: [] for name in wanted.values()}
@@ -145,7 +145,7 @@ def _load_texts(link: Link, columns: list[str]) -> _Texts:
 
 
 def _read_keys(batch: Batch, columns: tuple[str, ...]) -> pa.Array:
-    """(n,) ids of a table of texts, `id:locale` where a locale belongs to them; InputError where one is empty."""
+    """Read the ids of n queries or documents, as `id:locale` if there is a locale: (n,); InputError if one is empty."""
     keys = [text_column(batch, column) for column in columns]
     for column, values in zip(columns, keys, strict=True):
         drop_rows(batch, is_blank(values), column, "an id", Rejects())
@@ -157,17 +157,17 @@ def _join_keys(keys: list[pa.Array]) -> pa.Array:
 
 
 def _find_places(batch: Batch, texts: _Texts) -> pa.Array:
-    """(n,) places of a batch's ids among the texts; null where an id is not there."""
+    """Find the row of each judgement's id in a table of texts: (n,) row numbers, null for an unknown id."""
     return pc.index_in(_read_links(batch, texts.link), value_set=texts.ids)
 
 
 def _read_links(batch: Batch, link: Link) -> pa.Array:
-    """(n,) ids of texts that a batch's rows name."""
+    """Read the ids of the queries, or documents, that n judgements name: (n,)."""
     return _join_keys([text_column(batch, column) for column in link.keys])
 
 
 def _measure_rows(count: int, joins: list[_Texts], places: list[pa.Array]) -> NDArray[np.int64]:
-    """Bytes of the texts that each of so many rows names."""
+    """Count the bytes of the texts that each of `count` judgements names by id: (count,)."""
     sizes = np.zeros(count, dtype=np.int64)
     for texts, found in zip(joins, places, strict=True):
         sizes += np.append(texts.sizes, 0)[pc.fill_null(found, len(texts.ids)).to_numpy()]
@@ -175,7 +175,7 @@ def _measure_rows(count: int, joins: list[_Texts], places: list[pa.Array]) -> ND
 
 
 def _add_columns(batch: Batch, joins: list[_Texts], places: list[pa.Array], rejects: Rejects) -> Batch:
-    """Add what a batch's ids stand for; rows with an id that is not there are refused and left out."""
+    """Add to a batch of judgements the texts that their ids stand for; rows with an unknown id are rejected."""
     good: NDArray[np.bool_] = np.ones(len(batch.rows), dtype=bool)
     for texts, found in zip(joins, places, strict=True):
         missing = good & np.asarray(found.is_null())
@@ -193,7 +193,7 @@ def _add_columns(batch: Batch, joins: list[_Texts], places: list[pa.Array], reje
 
 
 def _missing_error(batch: Batch, link: Link, index: int) -> InputError:
-    """The error for a judgement whose id is empty, or not in the table of texts."""
+    """Make the error for a judgement whose id is empty, or is not in the table of queries or documents."""
     values = [text_column(batch, column)[index].as_py() for column in link.keys]
     row = int(batch.rows[index])
     if not (values[0] or "").strip():
@@ -205,7 +205,7 @@ def _missing_error(batch: Batch, link: Link, index: int) -> InputError:
 
 
 def _read_catalogue(link: Link, template: str) -> Iterator[pa.RecordBatch]:
-    """Id and text of every document."""
+    """Read the id and the text of every document in the table of documents."""
     parts = template_columns(template)
     for batch in link.table.read(list(dict.fromkeys([*link.table_keys, *parts])), Rejects()):
         keys = _read_keys(batch, link.table_keys)
@@ -215,7 +215,7 @@ def _read_catalogue(link: Link, template: str) -> Iterator[pa.RecordBatch]:
 
 
 def _read_queries(link: Link) -> Iterator[tuple[str, str]]:
-    """Id and text of every row of the table of queries."""
+    """Read the id and the text of every row in the table of queries."""
     text = next(iter(link.taken))
     for batch in link.table.read([link.table_keys[0], text], Rejects()):
         texts = pc.fill_null(text_column(batch, text), "").to_pylist()
@@ -223,7 +223,7 @@ def _read_queries(link: Link) -> Iterator[tuple[str, str]]:
 
 
 def _tell_locales_apart(link: Link) -> tuple[Link, list[Finding]]:
-    """The link with ids joined to locales where documents of several locales share an id, and the finding of it."""
+    """Make ids `id:locale` if documents of several locales share an id; return the changed link and a finding."""
     if len(link.keys) == 1:
         return link, []
     locales: dict[str, str] = {}

@@ -28,7 +28,7 @@ _SHOWN = 2000  # bytes of a bad line that are kept
 
 
 def open_json_lines(path: Path, form: TextForm) -> Source:
-    """Open a file with one JSON object per line; its columns are the first objects' fields, missing ones are null."""
+    """Open a file with one JSON object per line; the first objects' fields become columns, missing values null."""
     form.refuse_options(path, "a JSONL file")
     names, lists = _find_fields(path, form.encoding)
 
@@ -81,7 +81,7 @@ def _find_fields(path: Path, encoding: str | None) -> tuple[tuple[str, ...], fro
 
 
 def list_fields(path: Path, values: dict[str, Any]) -> Iterator[tuple[str, object]]:
-    """Dotted name and value of every field of an object that holds no fields itself; InputError for an endless name."""
+    """List an object's innermost fields: dotted name and value of each; InputError if a name is too long."""
     for name, value in list_leaves(values):
         if len(name) > _LONGEST_NAME:
             problem = f"a field's name has more than {_LONGEST_NAME:,} letters: {name[:40]}…"
@@ -91,7 +91,7 @@ def list_fields(path: Path, values: dict[str, Any]) -> Iterator[tuple[str, objec
 
 
 def _name_columns(filled: dict[str, bool]) -> tuple[str, ...]:
-    """The names of fields in their order; an object that is null in some rows is no column beside its own fields."""
+    """List the columns in order; a field that is null in some rows and an object in others is not a column itself."""
     known = [name for name in filled if filled[name]]
     parents = {name[:end] for name in known for end, letter in enumerate(name) if letter == "."}
     return tuple(name for name in filled if filled[name] or name not in parents)
@@ -112,7 +112,7 @@ def _refuse_repeated(path: Path, number: int, line: bytes) -> None:
 def _text_rows(
     objects: Iterator[tuple[int, dict[str, Any]]], path: Path, columns: dict[str, bool], rejects: Rejects
 ) -> Iterator[tuple[int, list[str | None]]]:
-    """Convert objects to texts: line number and texts; `columns` says for each column whether lists are joined."""
+    """Convert objects to line numbers and texts; `columns` says for each column whether a list is joined to a text."""
     for number, values in objects:
         try:
             texts = [_read_text(values, path, number, column, joined) for column, joined in columns.items()]

@@ -155,7 +155,7 @@ class Reading:
             self._note("texts that are nearly empty", repr(after))
 
     def _number_texts(self) -> Iterator[NumberedTexts]:
-        """Number queries, then documents; InputError if a column of ids does not identify them."""
+        """Number the distinct queries and documents; InputError if most ids of a column have several texts."""
         for table, column in ((self._queries, self._columns.query_id), (self._documents, self._columns.document_id)):
             numbered = table.number()
             if column is not None:

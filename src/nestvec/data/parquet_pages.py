@@ -39,7 +39,8 @@ class Plan:
     Attributes:
         rows: the number of rows to read at a time.
         coded: paths of text columns to read as dictionaries, so that repeated values take memory once.
-        groups: row groups that can be read together; Arrow cannot join dictionaries inside structs and lists.
+        groups: lists of row groups to read together. Each group is read alone if a column is inside a struct or list,
+            as Arrow cannot join dictionaries there.
     """
 
     rows: int
@@ -80,11 +81,11 @@ def plan_reading(path: Path, metadata: Any, columns: Sequence[str]) -> Plan:  # 
 
 
 class _Leaf:
-    """A column of texts or numbers, inside others or not, and what is known of its pages.
+    """A column of a Parquet file, nested or not, with what its page headers say about its size.
 
     Args:
         metadata: the file's footer.
-        index: its number.
+        index: the number of the column in the file.
     """
 
     def __init__(self, metadata: Any, index: int) -> None:  # noqa: ANN401 - pyarrow has no types
@@ -96,21 +97,21 @@ class _Leaf:
         self._is_delta, self._largest = False, 1
 
     def is_of(self, columns: Sequence[str]) -> bool:
-        """Whether it belongs to one of some top-level columns."""
+        """Whether the column is one of the given top-level columns, or nested in one of these."""
         return any(self.path == column or self.path.startswith(f"{column}.") for column in columns)
 
     @property
     def is_coded(self) -> bool:
-        """Whether it can be read as a dictionary: Arrow does not do so with texts in the encodings of differences."""
+        """Whether Arrow can read the column as a dictionary: it holds texts, and they are not delta-encoded."""
         return self._is_text and not self._is_delta
 
     @property
     def most_rows(self) -> int:
-        """Rows that may be taken at once: a text in an encoding of differences may be as long as the largest page."""
+        """The number of rows to read at once: a delta-encoded text may be as long as the largest page."""
         return BATCH_BYTES // (self._largest if self._is_text and self._is_delta else self._width)
 
     def measure(self, path: Path, stream: BinaryIO, chunk: dict[int, Any]) -> int:
-        """Bytes that a row group's values take at least, of each text in a dictionary once."""
+        """Measure the least bytes that the values of a row group take in memory; a text in a dictionary counts once."""
         pages = 0
         for page in _read_page_sizes(path, stream, chunk):
             self._largest = max(self._largest, page)
@@ -118,7 +119,8 @@ class _Leaf:
         delta = [_DELTAS[encoding] for encoding in chunk[_ENCODINGS] if encoding in _DELTAS] if self._is_text else []
         if delta and self._is_listed:
             problem = f"holds lists of texts encoded as {delta[0]}, whose size is unknown until they are read"
-            raise InputError(problem, "the file saved with pyarrow's default encoding", file=path, column=self.path)
+            wanted = "the file saved again, in pyarrow's default encoding"
+            raise InputError(problem, wanted, file=path, column=self.path)
         self._is_delta = self._is_delta or bool(delta)
         return max(pages, int(chunk[_VALUES]) * self._width)
 
@@ -136,13 +138,13 @@ def _read_chunks(path: Path, stream: BinaryIO, metadata: Any) -> list[list[dict[
 
 
 def _are_numbers(chunk: dict[int, Any]) -> bool:
-    """Whether all fields of a column chunk that are used here are whole numbers; KeyError where one is missing."""
+    """Whether all needed fields of a column chunk's metadata are whole numbers; KeyError if one is missing."""
     used = chunk[_VALUES], chunk[_PACKED], chunk[_DATA], chunk.get(_DICTIONARY, 0), *chunk[_ENCODINGS]
     return all(isinstance(number, int) for number in used)
 
 
 def _read_page_sizes(path: Path, stream: BinaryIO, chunk: dict[int, Any]) -> Iterator[int]:
-    """Unpacked bytes of each page of a column's part of a row group; InputError where a header is none."""
+    """Read the unpacked size, in bytes, of each page of a column chunk; InputError if a page header is damaged."""
     start = chunk[_DATA]
     if 0 < chunk.get(_DICTIONARY, 0) < start:
         start = chunk[_DICTIONARY]
@@ -154,7 +156,7 @@ def _read_page_sizes(path: Path, stream: BinaryIO, chunk: dict[int, Any]) -> Ite
 
 
 def _read_header(path: Path, stream: BinaryIO, start: int) -> tuple[int, int, int]:
-    """Unpacked and packed bytes of the page that begins at a place of a file, and of its header."""
+    """Read the header of the page at byte `start`; return the bytes of the page unpacked, packed, and of the header."""
     for size in (_HEADER, _LONGEST_HEADER):
         stream.seek(start)
         header = _Thrift(stream.read(size))
@@ -170,13 +172,13 @@ def _read_header(path: Path, stream: BinaryIO, start: int) -> tuple[int, int, in
 
 
 class _Thrift:
-    """Reads structs of Thrift's compact protocol: whole numbers, lists and structs; texts are passed over."""
+    """Reads structs in Thrift's compact protocol, with their whole numbers, lists and structs; texts are skipped."""
 
     def __init__(self, content: bytes) -> None:
         self._content, self.place = content, 0
 
     def read_struct(self) -> dict[int, Any]:
-        """Values by the ids of their fields; IndexError where the content ends before the struct does."""
+        """Read a struct's values by the ids of their fields; IndexError if the content ends before the struct does."""
         fields: dict[int, Any] = {}
         field = 0
         while head := self._read_byte():
@@ -205,7 +207,7 @@ class _Thrift:
         return value
 
     def _read_value(self, kind: int) -> Any:  # noqa: ANN401 - a number, a list or a dict
-        """The value of a kind; None for what is passed over, IndexError for what no such file has."""
+        """Read a value of a Thrift type; None if the type is skipped, IndexError if Parquet does not use the type."""
         if kind in _VARINTS:
             return _unzigzag(self._read_varint())
         if kind == _STRUCT:

@@ -57,7 +57,7 @@ def make_judgements(queries: list[Query], shelves: Shelves, rng: np.random.Gener
 
 
 def _pick_misses(query: Query, shelves: Shelves, rng: np.random.Generator) -> list[int]:
-    """Products of the category that miss one wish and some that miss two, and mostly one of another category."""
+    """Pick products of the query's category that miss one or two wishes, and mostly one of another category."""
     missed: dict[int, list[int]] = {}
     for row in shelves.list_rows(query.wishes["category"], query.split):
         missed.setdefault(len(query.wishes) - shelves.products[row].count_met(query.wishes), []).append(row)
@@ -70,7 +70,7 @@ def _pick_misses(query: Query, shelves: Shelves, rng: np.random.Generator) -> li
 
 
 def _find_query(product: Product, queries: list[Query]) -> int:
-    """The first query with the largest share of its wishes met by the product, of those that it may be judged for."""
+    """Find the query whose wishes the product meets best, among those for which the product may be judged."""
     shares = [
         product.count_met(query.wishes) / len(query.wishes) if product.for_training == (query.split == "train") else -1
         for query in queries
@@ -79,7 +79,7 @@ def _find_query(product: Product, queries: list[Query]) -> int:
 
 
 def _rate_pool(wishes: Mapping[str, str], pool: list[Product], rng: np.random.Generator) -> list[float]:
-    """The mean rating of each pooled product; a panel that finds nothing relevant looks again."""
+    """Draw the mean rating of each product that is judged for a query, and again until one product is relevant."""
     while True:
         grades = [_draw_mean_rating(_draw_relevance(wishes, product, rng), rng) for product in pool]
         if max(grades) >= RELEVANT_FROM:
@@ -87,7 +87,7 @@ def _rate_pool(wishes: Mapping[str, str], pool: list[Product], rng: np.random.Ge
 
 
 def _draw_relevance(wishes: Mapping[str, str], product: Product, rng: np.random.Generator) -> float:
-    """Latent relevance in about 0..1: each wish that is not met lowers it; taste moves it at random."""
+    """Draw a product's relevance, about 0 to 1, before it is rated: each missed wish lowers it, and taste varies it."""
     relevance = _ALL_MET
     for axis, value in wishes.items():
         if product.traits.get(axis) != value:
@@ -96,7 +96,7 @@ def _draw_relevance(wishes: Mapping[str, str], product: Product, rng: np.random.
 
 
 def _draw_mean_rating(relevance: float, rng: np.random.Generator) -> float:
-    """The mean of three raters, each with a leaning and a slip of the hand."""
+    """Draw the mean grade of three raters, each with a constant bias and random noise."""
     ratings = []
     for leaning in _RATERS:
         felt = relevance + leaning + _NOISE * draw_normal(rng)

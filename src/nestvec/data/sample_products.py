@@ -92,8 +92,8 @@ class Product:
     Attributes:
         document_id: "P00001", unique.
         category: what it is.
-        traits: `category`, `brand` and the axes of `AXES` that apply to the catalogue's wording.
-        for_training: whether training queries are judged for it, and no other ones; see `sample.py`.
+        traits: `category`, `brand` and the axes of `AXES` that apply, each mapped to the catalogue's wording.
+        for_training: whether the product is judged for training queries only, or else for held-out queries only.
         name: the catalogue's title.
         description: the catalogue's text.
     """
@@ -106,12 +106,12 @@ class Product:
     description: str
 
     def count_met(self, wishes: Mapping[str, str]) -> int:
-        """How many of a shopper's wishes it meets; their keys are those of `traits`."""
+        """Count how many of a shopper's wishes the product meets; wishes have the same keys as `traits`."""
         return sum(self.traits.get(axis) == value for axis, value in wishes.items())
 
 
 def make_products(store: Store, rng: np.random.Generator) -> list[Product]:
-    """The whole catalogue, `PER_CATEGORY` products per category, no two of a brand with the same attributes."""
+    """Make the whole catalogue: `PER_CATEGORY` products per category, no two of a brand with the same attributes."""
     products: list[Product] = []
     for number, category in enumerate(store.categories):
         seen: set[tuple[str, ...]] = set()
@@ -135,7 +135,7 @@ def make_products(store: Store, rng: np.random.Generator) -> list[Product]:
 
 
 def _draw_values(category: Category, rng: np.random.Generator) -> dict[str, str]:
-    """One wording per axis that applies; of the packs also none."""
+    """Draw one wording for each attribute that the category has; a product may also be sold without a pack."""
     values = {axis: pick(rng, category.values[axis]) for axis in AXES if category.values[axis]}
     if "pack" in values and rng.random() < _SINGLE:
         del values["pack"]
@@ -143,10 +143,10 @@ def _draw_values(category: Category, rng: np.random.Generator) -> dict[str, str]
 
 
 def _is_for_training(category: Category, traits: Mapping[str, str], number: int) -> bool:
-    """Whether the product is among those that are judged for training queries: one size of every kind.
+    """Whether the product is judged for training queries: of each kind, the products of one size are.
 
-    The sizes (the powers or colours, where there are no sizes) go round from kind to kind, and from category to
-    category, so that training sees every kind and nearly every size, and held-out queries ask for both together anew.
+    Which size it is changes from kind to kind and from category to category (power or colour, where there are no
+    sizes). So training sees every kind and nearly every size, and held-out queries ask for new combinations.
     """
     axis = next(axis for axis in ("size", "power", "colour") if category.values[axis])
     kind, size = (category.values[axis].index(traits[axis]) for axis in ("kind", axis))
@@ -154,7 +154,7 @@ def _is_for_training(category: Category, traits: Mapping[str, str], number: int)
 
 
 def _write_name(category: Category, traits: Mapping[str, str], rng: np.random.Generator) -> str:
-    """The title: brand, kind, noun, and most of the attributes; those left out stand in the description only."""
+    """Write the product's name: brand, kind, category and most attributes; the others are only in the description."""
     shown = {axis: traits[axis] if rng.random() < _SHOWN else "" for axis in AXES if axis in traits}
     front = (traits["brand"], shown.get("power", ""), traits["kind"], category.name)
     title = " ".join(_capitalise_words(part) for part in front if part)
@@ -165,7 +165,7 @@ def _write_name(category: Category, traits: Mapping[str, str], rng: np.random.Ge
 
 
 def _write_description(store: Store, category: Category, traits: Mapping[str, str], rng: np.random.Generator) -> str:
-    """The text: an opening, every attribute, and sentences that lengthen it to a length drawn at random."""
+    """Write the product's description: an opening, every attribute, and sentences that fill it to a random length."""
     eagerness = float(rng.random()) * float(rng.random()) * float(rng.random())
     wanted = _SHORTEST + (_LONGEST - _SHORTEST) * eagerness
     facts = shuffled(rng, category.facts)
@@ -188,7 +188,7 @@ def _write_description(store: Store, category: Category, traits: Mapping[str, st
 
 
 def _draw_fillers(category: Category, opening: str, rng: np.random.Generator) -> list[str]:
-    """Templates that lengthen a text: a fact and a feature first, then others as often as they read naturally."""
+    """Draw sentence templates that lengthen a description: a fact and a feature first, then others in random order."""
     general = [*shuffled(rng, _GENERAL)[:5], *shuffled(rng, category.boilerplate)[:2]]
     fact, *facts = shuffled(rng, _FACTS)[: len(category.facts)]
     others = shuffled(rng, [*facts, *shuffled(rng, _OTHERS)[:2], *general])
@@ -199,7 +199,7 @@ def _draw_fillers(category: Category, opening: str, rng: np.random.Generator) ->
 def _fill_template(
     template: str, store: Store, category: Category, traits: Mapping[str, str], rng: np.random.Generator
 ) -> str:
-    """The template with its blanks filled in; `{other}` and `{second}` are categories that the product is not."""
+    """Fill in a sentence template; `{other}` and `{second}` become categories that the product does not belong to."""
     others = [entry for entry in store.categories if entry is not category]
     other, second = pick(rng, others), pick(rng, others)
     words = {
@@ -221,13 +221,13 @@ def _fill_template(
 
 
 def _singular_noun(category: Category, kind: str = "") -> str:
-    """A single one of the category, without its article: "compact drill", "pair of locking pliers"."""
+    """Name a single product of the category, without an article: "compact drill", "pair of locking pliers"."""
     noun = f"{kind} {category.name}".strip()
     return f"pair of {noun}" if category.name.endswith("s") else noun
 
 
 def _plural_noun(category: Category) -> str:
-    """Several of the category: "drills", "paint brushes", "pliers"."""
+    """Name several products of the category: "drills", "paint brushes", "pliers"."""
     noun = category.name
     if noun.endswith("s"):
         return noun
@@ -235,12 +235,12 @@ def _plural_noun(category: Category) -> str:
 
 
 def _capitalise_words(text: str) -> str:
-    """Each word with a capital, as titles have it; units stay as they are."""
+    """Capitalise each word, as in a title; units stay as they are."""
     return " ".join(word if word in _UNITS else word[:1].upper() + word[1:] for word in text.split(" "))
 
 
 def _count_pieces(text: str, category: Category) -> float:
-    """About how many word pieces a MiniLM tokenizer makes of the text: three for a brand, often two for a long word."""
+    """Estimate how many word pieces a MiniLM tokenizer makes of a text: 3 for a brand, 1.5 for a long word, else 1."""
     return sum(
         3.0 if token in category.brands else 1.0 if len(token) < 9 else 1.5
         for token in re.findall(r"\w+|[^\w\s]", text)

@@ -33,9 +33,10 @@ class Query:
     """One query.
 
     Attributes:
-        text: what is typed.
+        text: what the shopper types.
         split: `train`, `validation` or `test`.
-        wishes: what is meant: keys of `Product.traits`, always `category` among them, to the catalogue's wording.
+        wishes: what the shopper wants: keys of `Product.traits`, `category` always included, mapped to the catalogue's
+            wording.
     """
 
     text: str
@@ -44,7 +45,7 @@ class Query:
 
 
 class Shelves:
-    """Which products stand where: by category, by what they are, and by whose queries they are judged for."""
+    """Finds the rows of products by category, by attribute, and by the queries for which they are judged."""
 
     def __init__(self, products: list[Product]) -> None:
         self.products = products
@@ -58,19 +59,19 @@ class Shelves:
                 self._with_trait.setdefault((category, axis, value), set()).add(row)
 
     def list_rows(self, category: str, split: str) -> list[int]:
-        """The products of a category that are judged for the queries of a split."""
+        """List the rows of a category's products that are judged for queries of the given split."""
         return self._judged_for[category, split == "train"]
 
     def find_met(self, wishes: Mapping[str, str]) -> list[int]:
-        """All products of the catalogue that meet every wish."""
+        """List the rows of all products in the catalogue that meet every wish."""
         met = (self._with_trait[wishes["category"], axis, value] for axis, value in wishes.items())
         return sorted(set.intersection(*met))
 
 
 def make_queries(store: Store, shelves: Shelves, rng: np.random.Generator) -> list[Query]:
-    """Distinct queries, each met in full by one to `MOST_RELEVANT` products, all of them judged for its split.
+    """Make distinct queries; 1 to `MOST_RELEVANT` products, all judged for the query's split, meet all its wishes.
 
-    Every query starts from a product: one that no earlier query of its split was met by, as long as there are any.
+    Every query starts from a product; products that meet no earlier query of the split are taken first.
     """
     queries: list[Query] = []
     texts: set[str] = set()
@@ -108,7 +109,7 @@ def _draw_form(rng: np.random.Generator) -> str:
 
 
 def _draw_wishes(product: Product, form: str, shelves: Shelves, rng: np.random.Generator) -> dict[str, str]:
-    """What is meant: attributes of the product are added until few enough products meet them all."""
+    """Draw a shopper's wishes: attributes of a product, added until few enough products meet them all."""
     named = {"noun": ["category"], "brand": ["category", "brand"], "need": ["category", "kind"]}[form]
     wishes = {axis: product.traits[axis] for axis in named}
     axes = shuffled(rng, [axis for axis in AXES if axis in product.traits and axis not in wishes])
@@ -123,7 +124,7 @@ def _draw_wishes(product: Product, form: str, shelves: Shelves, rng: np.random.G
 
 
 def _type_query(store: Store, product: Product, wishes: Mapping[str, str], form: str, rng: np.random.Generator) -> str:
-    """What is typed for the wishes: any order, any spelling, sometimes a slip; a need stands first."""
+    """Write what the shopper types for the wishes: in any order and spelling, perhaps misspelt; a need comes first."""
     kind = product.category.kinds[product.traits["kind"]]
     typed = {axis: pick(rng, store.spellings[axis, value]) for axis, value in wishes.items() if axis in AXES[1:]}
     if form == "need":
@@ -145,9 +146,9 @@ def _type_query(store: Store, product: Product, wishes: Mapping[str, str], form:
 
 
 def _misspell_word(text: str, rng: np.random.Generator) -> str:
-    """The text, with a letter of a longer word dropped, doubled or swapped with the next; the first letter stays.
+    """Misspell a longer word of a text: drop a letter, double it, or swap it with the next; the first letter stays.
 
-    Words with figures or marks in them are typed with care: another "1/4 in" would be another wish.
+    Words with digits or punctuation are never misspelt, as another "1/4 in" would be another wish.
     """
     words = text.split(" ")
     long = [index for index, word in enumerate(words) if len(word) >= 5 and word.isalpha()]
@@ -161,5 +162,5 @@ def _misspell_word(text: str, rng: np.random.Generator) -> str:
 
 
 def _swap_letters(word: str, at: int) -> str:
-    """The word with two neighbouring letters the wrong way round."""
+    """Swap the letter at index `at` of a word with the next letter."""
     return word[:at] + word[at + 1] + word[at] + word[at + 2 :]

@@ -54,7 +54,7 @@ def read_shape(source: Source, settings: DataSettings) -> Source:
     other = next((part for part in layout.parts if part.grade != 1), None)
     if settings.positives_only and other is not None:
         problem = "--positives-only is given, and this column holds documents that are not relevant"
-        raise InputError(problem, "no --positives-only", file=source.name, column=other.column)
+        raise InputError(problem, "--positives-only to be left out", file=source.name, column=other.column)
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         yield from _read_rows(source, layout, columns, rejects)
@@ -86,7 +86,7 @@ def _describe_layout(source: Source, layout: Layout, unlisted: float | None) -> 
 
 
 def _read_rows(source: Source, layout: Layout, columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-    """Read the expanded rows in batches of one file each."""
+    """Read the expanded rows in batches; all rows of a batch come from the same file."""
     for file, made in groupby(_make_rows(source, layout, rejects), key=itemgetter(0)):
         for chunk in split_into_batches(made, lambda row: measure_texts(row[2])):
             numbers, rows = [number for _, number, _ in chunk], [row for _, _, row in chunk]
@@ -94,7 +94,7 @@ def _read_rows(source: Source, layout: Layout, columns: list[str], rejects: Reje
 
 
 def _make_rows(source: Source, layout: Layout, rejects: Rejects) -> Iterator[tuple[str, int, list[str | None]]]:
-    """Expand all rows: file, row number and texts; `rejects` handles rows whose documents are not text."""
+    """Expand all rows; yields file, row number and texts. `rejects` handles rows whose documents are not text."""
     for cells in read_cells(source, layout.read, rejects):
         try:
             made = list(_expand_row(cells, layout))

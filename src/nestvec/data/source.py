@@ -110,7 +110,7 @@ class Rejects:
 
 
 def count_rows(bad: int) -> str:
-    """Write a number of bad rows: `1 bad row was`, `2 bad rows were`."""
+    """Write how many bad rows there are, with a verb: `1 bad row was`, `2 bad rows were`."""
     return f"{bad:,} bad {'row was' if bad == 1 else 'rows were'}"
 
 
@@ -207,7 +207,7 @@ def read_cells(source: Source, columns: list[str], rejects: Rejects) -> Iterator
 
 
 def join_limits(sources: Sequence[Source]) -> UnpackedLimit:
-    """Make the limit of a table that is made of several."""
+    """Make the limit of unpacked bytes for a table that is joined from several sources."""
     return UnpackedLimit.of_rows(*(file for source in sources if source.limit for file in source.limit.files))
 
 

@@ -137,7 +137,7 @@ def _tidy_texts(texts: pa.Array) -> pa.Array:
 
 
 def may_hold(texts: pa.Array, mark: str) -> bool:
-    """Whether any of (n,) texts may contain a mark; searches all texts at once, which is far faster than one by one."""
+    """Whether any of (n,) texts may contain a string; all are searched at once, far faster than one by one."""
     letters = texts.buffers()[2]
     return letters is not None and mark.encode() in letters.to_pybytes()
 
