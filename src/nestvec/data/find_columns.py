@@ -32,7 +32,7 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
 
     Args:
         source: an opened table.
-        settings: the columns as given; None looks for well-known names.
+        settings: the columns as the user named them; for None, well-known names are looked for.
 
     Returns:
         The column of each role.

@@ -60,7 +60,7 @@ class Kind:
 
 
 class RowShape:
-    """The look of a table's rows, learnt from some of its records.
+    """What the rows of a table look like, learnt from some of its records.
 
     Args:
         delimiter: the character between fields.

@@ -55,7 +55,7 @@ def open_json_lines(path: Path, form: TextForm) -> Source:
 
 
 def _find_fields(path: Path, encoding: str | None) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Find the fields of a file's first objects, and which hold lists; InputError if there are no objects."""
+    """Find the fields of a file's first objects, and which of them hold lists; InputError if there are no objects."""
     filled, lists, objects = dict[str, bool](), set[str](), 0
     rejects = Rejects(SET_ASIDE)  # whether these stop the load is decided in reading
     for number, line in read_lines(path, rejects, encoding):

@@ -126,7 +126,7 @@ def means_not_relevant(label: str) -> bool:
 
 
 def ask_for_grades(labels: Iterable[str]) -> str:
-    """Write the `--grades` option to complete for unknown labels; quoted if a shell would split the option."""
+    """Write a `--grades` option with the unknown labels, for the user to fill in; quoted if a shell would split it."""
     names = list(dict.fromkeys(labels))
     rest = f" … ({len(names)} labels in all)" if len(names) > _SHOWN else ""
     items = ",".join(f"{name[:40]}=…" for name in names[:_SHOWN])

@@ -16,7 +16,7 @@ _QUOTES = ("'", '"')
 
 
 class Passage(NamedTuple):
-    """A document of a cell; missing fields are None.
+    """A document that a cell of a table holds; missing fields are None.
 
     Attributes:
         text: its text, or its body.

@@ -31,7 +31,7 @@ _MISSED_OTHER = 0.54
 
 @dataclass(frozen=True)
 class Judgement:
-    """One judged record.
+    """One judgement of the sample: how relevant a product is for a query.
 
     Attributes:
         query: row of the queries.
@@ -45,7 +45,7 @@ class Judgement:
 
 
 def make_judgements(queries: list[Query], shelves: Shelves, rng: np.random.Generator) -> list[Judgement]:
-    """Pool and rate the products of every query; every product is judged at least once."""
+    """Choose and rate products for every query, so that every product is judged at least once."""
     pools = [[*shelves.find_met(query.wishes), *_pick_misses(query, shelves, rng)] for query in queries]
     for row in sorted(set(range(len(shelves.products))).difference(*pools)):
         pools[_find_query(shelves.products[row], queries)].append(row)

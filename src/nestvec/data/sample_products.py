@@ -87,11 +87,11 @@ _UNITS = ("in.", "ft.", "oz.", "qt.", "gal.")
 
 @dataclass(frozen=True)
 class Product:
-    """One product.
+    """One product of the sample's hardware store.
 
     Attributes:
         document_id: "P00001", unique.
-        category: what it is.
+        category: the category to which the product belongs.
         traits: `category`, `brand` and the axes of `AXES` that apply, each mapped to the catalogue's wording.
         for_training: whether the product is judged for training queries only, or else for held-out queries only.
         name: the catalogue's title.

@@ -30,7 +30,7 @@ _CHATTER = ("need", "best", "where is", "looking for", "replacement")
 
 @dataclass(frozen=True)
 class Query:
-    """One query.
+    """One query of the sample.
 
     Attributes:
         text: what the shopper types.

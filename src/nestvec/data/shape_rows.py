@@ -105,7 +105,7 @@ def _make_rows(source: Source, layout: Layout, rejects: Rejects) -> Iterator[tup
 
 
 def _expand_row(cells: Cells, layout: Layout) -> Iterator[list[str | None]]:
-    """Expand a row to one row per document; InputError if it has no document, or one is not text."""
+    """Expand a row to one row per document; InputError if it has no document, or a document is not text."""
     values = dict(zip(layout.read, cells.values, strict=True))
     kept = [cell_text(values[name], Location(cells.file, cells.row, name)) for name in layout.kept]
     count = 0
@@ -136,7 +136,7 @@ def _read_part(part: Part, layout: Layout, cells: Cells, values: dict[str, Any])
 
 
 def _take_beside(cell: object, count: int, place: Location, part: Part) -> list[str]:
-    """Read the grades, or ids, that belong to a column's documents; InputError unless there is one for each."""
+    """Read the grades, or ids, that belong to a column's documents; InputError unless each document has one."""
     values = [cell_text(value, place) for value in list_entries(cell)]
     if len(values) != count:
         problem = f"holds {len(values)} values"

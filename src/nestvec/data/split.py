@@ -138,7 +138,7 @@ def read_label(label: str) -> str | None:
 
 
 def mark_texts(texts: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark the texts of the chosen records, given (n,) text numbers: (t,) mask; faster than `numpy.unique`."""
+    """Mark which of t texts the chosen records have, given the text number of each of n records: (t,) mask."""
     marked = np.zeros(int(texts.max(initial=-1)) + 1, dtype=bool)
     marked[texts[chosen]] = True
     return marked
