@@ -75,7 +75,7 @@ def audit(records: Records, task: Task, threshold: float, protocol: str, seed: i
 def _audit_folds(records: Records, task: Task, threshold: float, protocol: str, seed: int) -> dict[str, Any]:
     """Audit all folds together: leaks are summed over the folds, and the sizes of training are averaged.
 
-    The entry `folds` of the result holds the counts of each fold; `test` there means the queries that it holds out.
+    The entry `folds` of the result holds each fold's counts; `test` there means the queries that the fold holds out.
     """
     whole = audit(records, replace(task, folds=()), threshold, protocol, seed)
     folds = [audit(records, fold.learning, threshold, protocol, seed) for fold in task.folds]

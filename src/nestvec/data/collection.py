@@ -167,7 +167,7 @@ def _name_id(path: Path, number: int, identifier: object) -> str:
 def _join_qrels(
     lines: Iterator[tuple[int, str]], path: Path, queries: dict[str, str], corpus: dict[str, str], rejects: Rejects
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Add to each judgement of a file the texts of its query and document; yields the row number and these values."""
+    """Add the texts of query and document to each judgement of a file; yields row number, ids, texts and grade."""
     first = True
     for number, line in lines:
         readings = _split_judgement(line)

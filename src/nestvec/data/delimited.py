@@ -145,7 +145,7 @@ class _Reading:
         return Batch(str(self._path), rows[good], values if good.all() else values.filter(pa.array(good)))
 
     def _refuse_unclosed(self, row: int, text: str, column: str | None = None) -> None:
-        """Reject the record that has an opening quote which is never closed, up to the end of the file."""
+        """Reject the record with an opening quote that is never closed, so that it holds the rest of the file."""
         text = text[: text.index(_END)].rstrip("\r\n")
         lines = len(text.splitlines())
         problem = f"a quote opens and is never closed: it holds the last {lines} lines of the file together"

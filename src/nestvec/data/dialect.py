@@ -97,7 +97,7 @@ def _is_quoted(form: TextForm, usual: str, delimiter: str) -> bool:
 
 
 def _choose_delimiter(head: str, whole: bool, usual: str, form: TextForm) -> tuple[str, list[tuple[str, ...]]]:
-    """Choose the delimiter that splits the first records most evenly; return it and the records that it gives."""
+    """Choose the delimiter, preferably the usual one, that splits the first records most evenly; also return these."""
     candidates = [form.delimiter] if form.delimiter else [usual, *(mark for mark in DELIMITERS if mark != usual)]
     wanted = len(form.columns or ())
     best, best_key, best_rows = candidates[0], None, list[tuple[str, ...]]()
