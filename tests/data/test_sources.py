@@ -244,14 +244,14 @@ def test_utf_16_without_a_mark_is_refused_by_name_and_read_by_name(tmp_path, enc
             {"source": "judged.csv", "qrels": "q.tsv"},
             r"^q\.tsv: --qrels is given together with the source judged\.csv; exp",
         ),
-        ({"source": "hf:owner/name", "qrels": "q.tsv"}, "with the source hf:owner/name; expected one of them"),
+        ({"source": "hf:owner/name", "qrels": "q.tsv"}, "with the source hf:owner/name; expected either"),
         (
             {"queries": "q.tsv"},
             r"^--queries q\.tsv is given without --qrels; expected --qrels with the file of judge",
         ),
         ({"source": "judged.csv", "corpus": "c.tsv"}, r"^--corpus c\.tsv is given without --qrels"),
         ({"source": "judged.csv", "split": "train"}, "^--split train is given, but the source is not hf:NAME"),
-        ({"revision": "main"}, "^--revision main is given, but the source is not hf:NAME; expected no --revision"),
+        ({"revision": "main"}, "^--revision main is given, but the source is not hf:NAME; expected --revision to be"),
         ({"qrels": "q.tsv", "split": "test"}, "^--split test is given, but"),
     ],
 )

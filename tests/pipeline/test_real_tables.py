@@ -120,5 +120,5 @@ def test_a_collection_in_parts_goes_by_the_name_of_its_judgements(run_case, type
     source = CASES / "oddids.csv"
     code, _, said = typed("check", source, *words, "--model", tiny)
     assert code == 2
-    expected = "expected one of them: a source or --qrels"
+    expected = "expected either a source or --qrels, not both"
     assert said == f"nestvec: {qrels}: --qrels is given together with the source {source}; {expected}\n"

@@ -1,4 +1,4 @@
-"""The leak audit: counts from the records which held-out queries and documents training sees."""
+"""Audits a split for leaks: how many validation and test queries and documents also occur in training records."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ CATALOGUE_NOTE = (
 
 
 def note_texts_read(adapted_on: str) -> dict[str, str]:
-    """Make a note for the audit if training reads held-out documents' texts, which the counts of records do not show.
+    """Make the audit's note that training reads texts of held-out documents, which the leak counts do not show.
 
     Args:
-        adapted_on: the documents that `adapted` learns from, see `TrainingSettings.adapted_on`.
+        adapted_on: the documents that the system `adapted` learns from, see `TrainingSettings.adapted_on`.
 
     Returns:
-        An entry `note` for `data/audit.json`; an empty dictionary if no held-out text is read.
+        A dictionary with the entry `note` for `data/audit.json`; empty if training reads no held-out text.
     """
     return {"note": CATALOGUE_NOTE} if adapted_on == CATALOGUE else {}
 
 
 def audit(records: Records, task: Task, threshold: float, protocol: str, seed: int) -> dict[str, Any]:
-    """Count the sizes of the parts and the leaks between them, by exact and by normalised text.
+    """Count the records, queries and documents of each split, and what training shares with validation and test.
 
     Args:
         records: n records.
@@ -73,9 +73,9 @@ def audit(records: Records, task: Task, threshold: float, protocol: str, seed: i
 
 
 def _audit_folds(records: Records, task: Task, threshold: float, protocol: str, seed: int) -> dict[str, Any]:
-    """Audit folds: all held-out queries, leaks summed over the folds, and training counts averaged over the folds.
+    """Audit all folds together: leaks are summed over the folds, and the sizes of training are averaged.
 
-    `folds` holds each fold's own counts: its training, its held-out queries as test, and its validation queries.
+    The entry `folds` of the result holds each fold's counts; `test` there means the queries that the fold holds out.
     """
     whole = audit(records, replace(task, folds=()), threshold, protocol, seed)
     folds = [audit(records, fold.learning, threshold, protocol, seed) for fold in task.folds]
@@ -139,7 +139,7 @@ def _leaked_shares(
 
 
 def naive_split_leaks(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> dict[str, float]:
-    """Compute the leaks of a naive split by row: shares of test records whose query, or document, is in training."""
+    """Simulate a random split by row: return the shares of test records whose query, or document, is in training."""
     test = drawn_by_row(len(texts["queries"]), share, seed)
     return _leaked_shares(texts, test, ~test)
 
@@ -152,7 +152,7 @@ def drawn_by_row(count: int, share: float, seed: int) -> NDArray[np.bool_]:
 
 
 def _count_components(texts: dict[str, NDArray[np.int64]]) -> dict[str, float]:
-    """Count the connected components of queries and documents, and the largest component's share of the records."""
+    """Count the connected components of the graph of queries and documents, and the largest one's share of records."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -1,4 +1,4 @@
-"""Finds the columns of a click log by their names."""
+"""Finds the columns of a click log by well-known names."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _EXACT = 10  # positions beyond this one are pooled: 11 to 20, 21 to 40, 41 to 8
 
 
 class ClickLog:
-    """Estimates grades from clicks; rows of the same query and document are added up.
+    """Estimates grades from clicks; the clicks in rows of the same query and document are added up.
 
     Args:
         columns: the log's columns of clicks, impressions and positions.
@@ -120,12 +120,15 @@ def _read_count(text: str) -> float:
 
 
 def _is_each_shown(clicks: NDArray[np.float64]) -> bool:
-    """Whether every row is one impression: clicks are 0 or 1, with some 0. With 1 only, other documents are unknown."""
+    """Whether each row is one impression: every row has 0 or 1 clicks, and some rows have 0.
+
+    If all rows have 1 click, the log does not list the documents that were shown and not clicked.
+    """
     return bool(np.isin(clicks, (0, 1)).all() and (clicks == 0).any())
 
 
 def _pool_positions(position: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Round positions to whole numbers, and pool far ones under the first position of their range."""
+    """Round positions to whole numbers; positions in 11 to 20, 21 to 40 and so on become the first of their range."""
     whole = np.round(position).astype(np.int64)
     beyond = np.maximum(whole, _EXACT + 1)
     doublings = np.floor(np.log2((beyond - 1) / _EXACT)).astype(np.int64)

@@ -1,13 +1,13 @@
 """A click model: estimates from clicks how relevant documents are.
 
-Users look more often at higher positions, so clicks are corrected for position if the log has positions. The rate of a
-document with few impressions is drawn towards the mean, and no single count may dominate. Every estimate is a closed
-form or a deterministic iteration, so the same log always gives the same grades.
+Users look more often at higher positions, so clicks are corrected for position if the log has positions. The click
+rate of a document with few impressions is drawn towards the mean rate, and no single count may dominate. Every estimate
+is a closed form or a deterministic iteration, so the same log always gives the same grades.
 
-Sources: the position-based model, Chuklin, Markov and de Rijke 2015, section 3.2; what documents say that were shown at
-several positions, Agarwal et al. 2019; clicks as counts with an effect of each document, which need not be estimated,
-Wooldridge 1999; the beta prior by moments, Kleinman 1973; counts without a number of impressions by their logarithm,
-Hu, Koren and Volinsky 2008, equation 6. Expectation maximisation was tried: it ends near where it begins.
+Sources: Chuklin, Markov and de Rijke 2015, section 3.2 (the position-based model); Agarwal et al. 2019 (evidence from
+documents that were shown at several positions); Wooldridge 1999 (counts with an effect of each document, which drops
+out of the likelihood); Kleinman 1973 (fit of the beta prior by moments); Hu, Koren and Volinsky 2008, equation 6
+(logarithms of clicks without impressions). Expectation maximisation was tried, but stayed near its starting values.
 """
 
 from __future__ import annotations
@@ -132,20 +132,21 @@ def sum_by(group: NDArray[np.int64], values: NDArray[np.float64], count: int) ->
 def _estimate_looks(
     log: Exposed, usual: NDArray[np.float64], place: NDArray[np.int64], count: int
 ) -> NDArray[np.float64]:
-    """Estimate how likely users look at each of p positions, relative to the most viewed one: (p,).
+    """Estimate how likely users look at each of p positions, relative to the most viewed position: (p,).
 
-    Clicks of a document at a position have the mean shown x rate x looks. The rates drop out of the likelihood, so only
-    documents that were shown at several positions say something; where none were, a few clicks that follow the usual
-    curve do. Each step is that of Zermelo: clicks at a position over those expected of its documents.
+    The model: a document's expected clicks at a position are its impressions there x its click rate x the position's
+    looks. The rates drop out of the likelihood, so only documents that were shown at several positions are evidence. A
+    few invented clicks that follow the usual curve decide where the log has no such documents. Each step of the
+    iteration (Zermelo's) divides a position's clicks by the clicks that its documents would get if everybody looked.
 
     Args:
         log: the clicks.
-        usual: (p,) the curve that is taken where the log says nothing.
-        place: (m,) which of the p positions it is.
-        count: how many documents there are.
+        usual: (p,) the usual curve of looks, for positions of which the log has no evidence.
+        place: (m,) which of the p positions each row of the log has.
+        count: the number of pairs of a query and a document.
 
     Returns:
-        Numbers above 0, the highest 1.
+        Looks above 0; the highest is 1.
     """
     places = len(usual)
     say = np.minimum(1, np.quantile(log.shown, _MANY, method="higher") / log.shown)

@@ -54,7 +54,7 @@ class Collection:
 
 
 def find_collection(folder: Path) -> Collection | None:
-    """Find the parts of a folder in BEIR's form (corpus.jsonl, queries.jsonl, qrels/*.tsv); None if one is missing."""
+    """Find the files of a folder in BEIR's form (corpus.jsonl, queries.jsonl, qrels/*.tsv); None if one is missing."""
     queries, corpus = (
         next(filter(Path.is_file, (folder / f"{name}.jsonl{packing}" for packing in _PACKINGS)), None)
         for name in ("queries", "corpus")
@@ -71,7 +71,7 @@ def read_collection(
     Args:
         parts: the collection's files.
         form: the encoding of the files, if the user set one.
-        tables: for files of texts that are tables, a function that returns their ids and texts.
+        tables: for a file of queries or documents that is a table, a function that returns its ids and texts.
 
     Returns:
         The table of judgements, with the whole corpus as its documents.
@@ -115,7 +115,7 @@ def require_files(files: list[Path]) -> None:
 
 
 def _keep_first(texts: Iterator[tuple[str, str]]) -> dict[str, str]:
-    """Collect texts by id; an id keeps its first text."""
+    """Collect texts by their ids; an id that occurs again keeps its first text."""
     known = dict[str, str]()
     for identifier, text in texts:
         known.setdefault(identifier, text)
@@ -123,7 +123,7 @@ def _keep_first(texts: Iterator[tuple[str, str]]) -> dict[str, str]:
 
 
 def read_texts(path: Path, encoding: str | None) -> Iterator[tuple[str, str]]:
-    """Read id and text of every query or document of a file."""
+    """Read the id and the text of every query or document in a file."""
     if suffix(path) == ".jsonl":
         for number, values in json_objects(path, Rejects(), encoding):
             yield _read_json_text(path, number, values)
@@ -147,7 +147,7 @@ def _read_json_text(path: Path, number: int, values: dict[str, Any]) -> tuple[st
         names = ", ".join(map(repr, values)) or "nothing"
         raise InputError(f"holds {names}", "the fields _id and text", file=path, row=number)
     if not all(isinstance(part, str) for part in parts):
-        raise InputError("its title or text is not a string", "strings", file=path, row=number)
+        raise InputError("its title or text is not a string", "strings as title and text", file=path, row=number)
     text, name = " ".join(part for part in parts if part), _name_id(path, number, identifier)
     if re.search("[\ud800-\udfff]", name + text):
         raise InputError("holds an unpaired surrogate", "valid Unicode text", file=path, row=number)
@@ -167,7 +167,7 @@ def _name_id(path: Path, number: int, identifier: object) -> str:
 def _join_qrels(
     lines: Iterator[tuple[int, str]], path: Path, queries: dict[str, str], corpus: dict[str, str], rejects: Rejects
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Join a file's judgements with the texts of their ids: row number and the values of `COLUMNS`."""
+    """Add the texts of query and document to each judgement of a file; yields row number, ids, texts and grade."""
     first = True
     for number, line in lines:
         readings = _split_judgement(line)
@@ -184,7 +184,7 @@ def _join_qrels(
 
 
 def _split_judgement(line: str) -> list[tuple[str, str, str]]:
-    """Split a line into query id, document id and grade: at tabs, and at any white space if that differs."""
+    """Split a qrels line into query id, document id and grade; return the readings by tabs and by any white space."""
     spaced = re.split(r"[ \t\v\f]+", line.strip(" \t\v\f"))
     readings = []
     for fields in (line.rstrip(" \t").split("\t"), spaced):
@@ -204,11 +204,11 @@ def _unknown_error(
     query, document, _ = next((fields for fields in readings if fields[0] in queries), readings[-1])
     identifier, what = (document, "corpus") if query in queries else (query, "query")
     problem = f"the id {identifier!r} is not in the {what} file"
-    return InputError(problem, "an id that the file has", file=path, row=number)
+    return InputError(problem, f"an id that the {what} file has", file=path, row=number)
 
 
 def _read_rows(path: Path, encoding: str | None, rejects: Rejects | None = None) -> Iterator[tuple[int, str]]:
-    """Read number and text of every line that is not blank, without the line break."""
+    """Read the number and the text of every line that is not blank, without the line break."""
     for number, line in read_lines(path, rejects, encoding):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")

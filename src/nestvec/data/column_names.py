@@ -1,4 +1,4 @@
-"""Well-known names of columns, in lower case; the first name of a role is the role's own."""
+"""Well-known column names in lower case, listed for each role; the first name in a list is the standard one."""
 
 from __future__ import annotations
 

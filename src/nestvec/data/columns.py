@@ -39,7 +39,7 @@ class Columns:
 
     @property
     def documents(self) -> tuple[str, ...]:
-        """The columns that make the document's text."""
+        """The columns from which a document's text is put together."""
         return template_columns(self.template)
 
     @property
@@ -54,7 +54,7 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
-        """All columns that have to be read."""
+        """All columns of the table that have to be read, each once."""
         grades = [self.grade] if self.grade else self.clicks.names if self.clicks else []
         return list(dict.fromkeys([*self.text_names, *self.id_names, *grades]))
 

@@ -34,7 +34,7 @@ _CLOSE = "that quote closed, or doubled if it belongs to the text, or --quoting 
 
 
 def open_delimited(path: Path, form: TextForm) -> Source:
-    """Open a CSV or TSV file; InputError if it is empty, its header is unusable, or `form` does not fit the file."""
+    """Open a CSV or TSV file; InputError if it is empty, has an unusable header, or does not fit the user's options."""
     encoding = find_encoding(path, form.encoding)
     dialect = find_dialect(path, encoding.name, "\t" if suffix(path) == ".tsv" else ",", form)
     quotes = dialect.quoted and _holds_quotes(path, encoding.name)
@@ -91,7 +91,7 @@ class _Reading:
         self._refuse_ragged()
 
     def _open(self, stream: Recoded, columns: list[str]) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Open Arrow's reader; with quotes it reads all columns, as a stray quote may be in any of them."""
+        """Open Arrow's reader; if the file has quotes, it reads all columns, as a stray quote may be in any column."""
         from pyarrow import csv
 
         dialect = self._dialect
@@ -128,7 +128,7 @@ class _Reading:
         return self._refuse_hidden(rows, values) if self._quotes else Batch(str(self._path), rows, values)
 
     def _refuse_hidden(self, rows: NDArray[np.int64], values: pa.RecordBatch) -> Batch:
-        """Reject records in which a quote has joined several rows or the end of the file; returns the others."""
+        """Reject records in which a stray quote has joined several rows, or is never closed; return the others."""
         good = np.ones(len(rows), dtype=bool)
         if len(rows):
             last = [column[len(rows) - 1].as_py() for column in values.columns]
@@ -145,7 +145,7 @@ class _Reading:
         return Batch(str(self._path), rows[good], values if good.all() else values.filter(pa.array(good)))
 
     def _refuse_unclosed(self, row: int, text: str, column: str | None = None) -> None:
-        """Reject the record in which a quote opens that is not closed before the end of the file."""
+        """Reject the record with an opening quote that is never closed, so that it holds the rest of the file."""
         text = text[: text.index(_END)].rstrip("\r\n")
         lines = len(text.splitlines())
         problem = f"a quote opens and is never closed: it holds the last {lines} lines of the file together"
@@ -155,7 +155,7 @@ class _Reading:
         self._rejects.refuse(error, text)
 
     def _refuse_ragged(self) -> None:
-        """Reject the collected rows with a wrong number of fields."""
+        """Reject the rows with a wrong number of fields that Arrow has reported so far."""
         ragged, self._ragged = self._ragged, []
         self._skipped.update(row.number for row in ragged)
         for row in ragged:

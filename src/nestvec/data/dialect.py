@@ -58,11 +58,11 @@ def find_dialect(path: Path, encoding: str, usual: str, form: TextForm) -> Diale
     Args:
         path: the file.
         encoding: the file's encoding.
-        usual: the delimiter of the file's ending, comma or tab; with tabs, quotes have no meaning by default.
+        usual: the usual delimiter for the file's ending: comma, or tab for .tsv, where quotes mean nothing by default.
         form: the user's options.
 
     Returns:
-        The dialect: the user's options, and what fits the first lines best for the rest.
+        The dialect: the options that the user set; for all others, what fits the first lines best.
 
     Raises:
         InputError: the file is empty, its header is unusable, or --columns does not fit the first line.
@@ -92,12 +92,12 @@ def _read_head(path: Path, encoding: str) -> tuple[str, bool]:
 
 
 def _is_quoted(form: TextForm, usual: str, delimiter: str) -> bool:
-    """Whether double quotes enclose values; in a TSV only if the user says so."""
+    """Whether double quotes enclose values; in a TSV file with tabs, they do only if the user says so."""
     return form.quoting == "double" if form.quoting is not None else not usual == delimiter == "\t"
 
 
 def _choose_delimiter(head: str, whole: bool, usual: str, form: TextForm) -> tuple[str, list[tuple[str, ...]]]:
-    """Choose the delimiter that splits the first records most evenly, preferably the usual one; also returns them."""
+    """Choose the delimiter, preferably the usual one, that splits the first records most evenly; also return these."""
     candidates = [form.delimiter] if form.delimiter else [usual, *(mark for mark in DELIMITERS if mark != usual)]
     wanted = len(form.columns or ())
     best, best_key, best_rows = candidates[0], None, list[tuple[str, ...]]()
@@ -144,12 +144,12 @@ def _refuse_long_header(path: Path, head: str) -> None:
 
 
 def _check_given_names(path: Path, names: tuple[str, ...], first: tuple[str, ...]) -> tuple[Finding, ...]:
-    """Make the finding for a table whose columns --columns names; InputError if they do not fit its first record."""
+    """Report that --columns named the table's columns; InputError if its names do not fit the first record."""
     if len(names) != len(first):
         found = f"--columns gives {len(names)} names, and the first line has {len(first)} fields"
         raise InputError(f"{found}: {quote_names(first)}", "a name for each field", file=path, row=1)
     if [name.lower() for name in names] == [field.strip().lower() for field in first]:
-        wanted = "no --columns, as the file has a header line"
+        wanted = "--columns to be left out, as the file has a header line"
         raise InputError("the first line holds the names of --columns", wanted, file=path, row=1)
     action = "Taken from --columns; the first line is read as a record."
     return (Finding("columns named by --columns", len(names), action, (f"first record: {quote_names(first)}",)),)
@@ -175,7 +175,7 @@ def _check_header(path: Path, rows: list[tuple[str, ...]], quoting_known: bool) 
 
 
 def _find_delimiter_finding(delimiter: str, usual: str, form: TextForm, names: tuple[str, ...]) -> tuple[Finding, ...]:
-    """Make the finding for a delimiter that differs from the ending's usual one, unless the user gave it."""
+    """Report a delimiter that is not the usual one for the file's ending, unless the user set the delimiter."""
     if delimiter == usual or form.delimiter is not None:
         return ()
     action = "The file was read with the delimiter that its first lines show: "
@@ -184,7 +184,7 @@ def _find_delimiter_finding(delimiter: str, usual: str, form: TextForm, names: t
 
 
 def _find_quotes_finding(rows: list[tuple[str, ...]], quoting_known: bool) -> tuple[Finding, ...]:
-    """Make the finding for values in quotes in a file that is read without quoting."""
+    """Report values in double quotes in a file that is read without quoting, unless the user set the quoting."""
     if quoting_known:
         return ()
     values = [field for row in rows[1:] for field in row if len(field) > 1 and field[0] == field[-1] == '"']

@@ -30,7 +30,7 @@ class Dip:
         threshold: the threshold that the dip suggests.
         depth: how far the valley lies below the lower hump, as a share of that hump, 0 … 1.
         lower_hump: grade of the highest bar below the valley.
-        valley: grade of the lowest bar.
+        valley: grade of the lowest bar between the two humps.
         upper_hump: grade of the highest bar above the valley.
         low: the threshold is below this in 2.5 % of the resampled histograms with a dip.
         high: the threshold is above this in 2.5 % of the resampled histograms with a dip.
@@ -59,8 +59,8 @@ class _Bars:
 def find_dip(levels: NDArray[np.float64], counts: NDArray[np.int64], zero: float = -np.inf) -> Dip | None:
     """Find the deepest valley of the histogram that counts as a dip; None if there is none.
 
-    The threshold lies half-way between the valley and the lower of its two neighbours. If more than 60 % of the records
-    would then be relevant, it lies above the valley instead.
+    The threshold lies half-way between the valley and the lower of its two neighbouring bars. If more than 60 % of the
+    records would then be relevant, it lies half-way to the bar above the valley instead.
 
     Args:
         levels: (l,) distinct grades, ascending; at least two.
@@ -95,8 +95,8 @@ def find_dip(levels: NDArray[np.float64], counts: NDArray[np.int64], zero: float
 def find_middle(levels: NDArray[np.float64], counts: NDArray[np.int64], zero: float) -> float:
     """Find the middle of the grades' range above `zero`, without 1 % at either end, so that outliers hardly move it.
 
-    If all grades are whole, the middle is moved between two of them; if two such places are equally near, the higher
-    one is used if the lower one would make more than 60 % of the records relevant.
+    If all grades are whole numbers, the threshold is moved half-way between two of them. If two such thresholds are
+    equally near, the lower is used, unless it would make more than 60 % of the records relevant.
 
     Args:
         levels: (l,) distinct grades, ascending; the last one lies above `zero`.
@@ -136,9 +136,9 @@ def _gather_bars(
 
 
 def _find_valley(bars: _Bars, sizes: NDArray[np.int64]) -> tuple[int, float] | None:
-    """Find the deepest bar below the lower of its two humps, and its depth; None if no bar counts as a valley.
+    """Find the valley: the bar's index, and its depth below the lower of the two humps; None if no bar is a valley.
 
-    Of several equally deep bars, as between two groups far apart, the middle one is taken.
+    If several bars are equally deep, as between two groups of grades that are far apart, the middle bar is taken.
     """
     before, after = np.cumsum(sizes) - sizes, sizes.sum() - np.cumsum(sizes)
     left = np.maximum.accumulate(np.append(0, sizes[:-1]))
@@ -153,7 +153,7 @@ def _find_valley(bars: _Bars, sizes: NDArray[np.int64]) -> tuple[int, float] | N
 
 
 def _cut_beside_valley(bars: _Bars, sizes: NDArray[np.int64], valley: int) -> float:
-    """Place the threshold half-way between the valley and one of its neighbours, as `find_dip` says."""
+    """Place the threshold half-way between the valley and a neighbouring bar, chosen by the rule of `find_dip`."""
     below = sizes[valley - 1] <= sizes[valley + 1] and bars.grades[valley - 1] + bars.grades[valley] > 2 * bars.zero
     neighbour = valley - 1 if below and sizes[valley:].sum() <= MANY * sizes.sum() else valley + 1
     cut = round(float(bars.grades[valley] + bars.grades[neighbour]) / 2, 6)

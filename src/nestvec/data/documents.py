@@ -46,11 +46,11 @@ class Documents:
 
 @dataclass(frozen=True)
 class DocumentColumns:
-    """The columns of a file of documents; None looks for well-known names.
+    """The columns of a file of documents, as the user named them.
 
     Attributes:
-        document: the columns or the template of the text.
-        document_id: the column of the id.
+        document: the columns or the template of the text; None looks for well-known names.
+        document_id: the column of the id; None looks for well-known names.
         fields: the columns to keep as fields for filters; None keeps all other columns.
     """
 
@@ -81,7 +81,7 @@ def read_documents(path: Path, wanted: DocumentColumns, rejects: Rejects) -> Ite
     for name in wanted.fields or ():
         if name not in source.columns:
             problem = f"there is no column {name!r}"
-            raise InputError(problem, "--fields to name columns of the file", file=path, column=name)
+            raise InputError(problem, "--fields with names of columns in this file", file=path, column=name)
     kinds = find_kinds(path, source, wanted.fields, {identifier, *parts})
     for batch in read_rows(source, list(dict.fromkeys([identifier, *parts, *kinds])), rejects):
         cleaned = {name: clean_column(batch, name) for name in parts}
@@ -95,7 +95,7 @@ def read_documents(path: Path, wanted: DocumentColumns, rejects: Rejects) -> Ite
 
 
 def _drop_bad_rows(batch: Batch, identifier: str, parts: dict[str, pa.Array], rejects: Rejects) -> Batch:
-    """Keep the rows with an id and a text (given as cleaned `parts`); `rejects` handles the others."""
+    """Keep the rows with an id and a text; `parts` holds the cleaned text columns, and `rejects` handles other rows."""
     no_id, no_text = is_blank(text_column(batch, identifier)), all_blank(list(parts.values()))
     batch, no_text = drop_rows(batch, no_id, identifier, "an id", rejects), no_text[~no_id]
     return drop_rows(batch, no_text, ", ".join(parts), "text", rejects)

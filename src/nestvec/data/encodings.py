@@ -61,10 +61,11 @@ def find_encoding(path: Path, given: str | None = None) -> Encoding:
         given: the encoding that the user set; it is used, with a warning if the whole file is valid UTF-8.
 
     Returns:
-        The encoding: as given, else UTF-16 or UTF-32 by the mark, else UTF-8 if the file is valid, else Windows-1252.
+        The encoding: as given, else UTF-16 or UTF-32 by the byte order mark, else UTF-8 if the file is valid, else
+        Windows-1252.
 
     Raises:
-        InputError: the file is damaged, or it looks like UTF-16 without a mark.
+        InputError: the file is damaged, or it looks like UTF-16 without a byte order mark.
     """
     name = given or find_mark(path)
     if name is not None and codecs.lookup(name).name not in ("utf-8", "utf-8-sig"):
@@ -110,7 +111,8 @@ def _refuse_unmarked_utf16(path: Path) -> None:
     zeros = start[1::2].count(0), start[::2].count(0)
     if start and sum(zeros) >= _NUL_SHARE * len(start):
         name = "utf-16-le" if zeros[0] >= zeros[1] else "utf-16-be"
-        raise InputError("looks like UTF-16 without a byte order mark", f"--encoding {name}, or UTF-8", file=path)
+        wanted = f"--encoding {name}, or the file saved as UTF-8"
+        raise InputError("looks like UTF-16 without a byte order mark", wanted, file=path)
 
 
 def _decodes(line: bytes) -> bool:
@@ -136,7 +138,7 @@ class _Lines:
 
 
 def _judge_fallback(path: Path) -> Encoding:
-    """Choose Windows-1252, with findings on everything that speaks against it."""
+    """Choose Windows-1252, with a finding for each sign that the file may be in another encoding."""
     mixed, undefined, looked_at = _Lines(), _Lines(), list[bytes]()
     size = 0
     for number, line in read_lines(path):
@@ -189,7 +191,7 @@ def has_odd_letters(text: str) -> bool:
 
 
 def suggest_encoding(content: bytes) -> str | None:
-    """Guess the encoding of bytes that are not Windows-1252 with charset-normalizer; None if it finds none."""
+    """Let charset-normalizer guess the encoding of bytes that are hardly Windows-1252; None if it finds none."""
     from charset_normalizer import from_bytes
 
     best = from_bytes(content, cp_isolation=_SUGGESTED, threshold=0.3).best()  # short texts are noisy

@@ -1,7 +1,7 @@
 """Finds which fields of a file of documents are numbers, and converts their values for an index.
 
-A column of a CSV or TSV is numeric only if every value is written exactly as the number prints, so that `0123`, `1e5`,
-`19.90`, `12345678901234567890` and `NaN` stay texts. JSON and Parquet have types of their own.
+A column of a CSV or TSV is numeric only if every value is written exactly as Python prints it, so that `0123`, `1e5`,
+`19.90`, `12345678901234567890` and `NaN` stay texts. JSON and Parquet files state types.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def find_kinds(path: Path, source: Source, fields: Sequence[str] | None, others:
         others: columns that are not fields unless `fields` names them.
 
     Returns:
-        Field to kind; `text` for Parquet columns, whose values keep their own types.
+        The kind of each field, by its name; `text` for Parquet columns, whose values keep their own types.
 
     Raises:
         InputError: the file is damaged.

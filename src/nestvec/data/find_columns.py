@@ -1,4 +1,4 @@
-"""Finds the columns of query, document, grade and so on: as the user names them, else by well-known names."""
+"""Finds which columns hold the query, the document, the grade and more: as the user says, else by well-known names."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
 
     Args:
         source: an opened table.
-        settings: the columns as given; None looks for well-known names.
+        settings: the columns as the user named them; for None, well-known names are looked for.
 
     Returns:
-        The mapping.
+        The column of each role.
 
     Raises:
         InputError: a named column is missing, or a role has no column or several possible ones.
@@ -104,7 +104,7 @@ def _refuse_missing_header(source: Source, settings: DataSettings) -> None:
 
 
 def _refuse_unknown_roles(source: Source, settings: DataSettings) -> None:
-    """Raise InputError where two or more roles have no column, so that all missing options are named at once."""
+    """Raise InputError if two or more roles have no column; one message then names all the missing options."""
     roles = {"query": QUERY, "document": (*HEADLINE, *BODY), "grade": GRADE}
     unknown = [role for role, names in roles.items() if not (getattr(settings, role) or well_known(source, names))]
     if "grade" in unknown and (settings.positives_only or find_click_columns(source.columns)):
@@ -195,7 +195,7 @@ def _only_column(source: Source, role: str, given: str | None, known: tuple[str,
 
 
 def find_column(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str | None:
-    """Find the column of a role: as given, else the only one with a well-known name; None if there is none."""
+    """Find the column of a role: the one that the user named, else the only one with a well-known name; or None."""
     if given is not None:
         return _require_column(source, role, given)
     candidates = well_known(source, known)
@@ -207,7 +207,7 @@ def find_column(source: Source, role: str, given: str | None, known: tuple[str, 
 
 
 def find_template(source: Source, given: str | None) -> str:
-    """Make the template of a document's text; InputError if a named column is missing, or none or several are known."""
+    """Make the template of a document's text; InputError if its columns are missing, or if several could be meant."""
     if given is None:
         parts = [find_column(source, "document", None, names) for names in (HEADLINE, BODY)]
         names = [name for name in parts if name]

@@ -28,7 +28,7 @@ class Tables:
     Attributes:
         judgements: rows with the ids of a query and a document, and a grade.
         queries: rows with an id and a text; None where the judgements hold the queries' texts.
-        documents: the same of documents; None where the judgements hold all their texts.
+        documents: rows with an id and texts; None where the judgements hold all texts of the documents.
     """
 
     judgements: Source
@@ -50,7 +50,7 @@ class Link:
         table: the table of texts.
         keys: the join columns of the judgements: the id, and the locale if there is one.
         table_keys: the join columns of the table of texts, in the same order.
-        taken: column of the table of texts to its name in the joined table.
+        taken: the columns to add from the table of texts, each mapped to its name in the joined table.
         joined_ids: whether the id is written `id:locale`, because an id occurs in several locales.
     """
 
@@ -66,14 +66,14 @@ def find_tables(sources: list[Source], settings: DataSettings) -> Tables | None:
     """Find out which tables of a folder hold judgements, queries and documents.
 
     Args:
-        sources: the tables; files with the same columns are one table already.
+        sources: the tables; files with the same columns have already been joined to one table.
         settings: the columns as given.
 
     Returns:
-        The parts; None if the tables cannot be joined.
+        The tables by what they hold; None if they cannot be joined.
 
     Raises:
-        InputError: two tables could be the same part.
+        InputError: two tables could both hold the judgements, the queries or the documents.
     """
     parts: dict[str, list[Source]] = {"judgements": [], "queries": [], "documents": []}
     for source in sources:
@@ -84,7 +84,8 @@ def find_tables(sources: list[Source], settings: DataSettings) -> Tables | None:
         if len(found) > 1:
             option = {"judgements": "qrels", "queries": "queries", "documents": "corpus"}[role]
             problem = f"{quote_names([source.name for source in found])} could both hold the {role}"
-            raise InputError(problem, f"--{option} to name one; name all parts with --qrels, --queries and --corpus")
+            wanted = f"--{option} with one of these files; name all three with --qrels, --queries and --corpus"
+            raise InputError(problem, wanted)
     judgements, queries, documents = (next(iter(parts[role]), None) for role in parts)
     if judgements is None or (queries is None and documents is None):
         return None
@@ -107,7 +108,7 @@ def _find_role(source: Source, settings: DataSettings) -> str | None:
 
 
 def link_queries(tables: Tables, settings: DataSettings) -> Link | None:
-    """Find how the queries join with the judgements: by id, adding the text and a split; None without a table."""
+    """Find how queries join with judgements: by id, adding the text and a split; None without a table of queries."""
     if tables.queries is None:
         return None
     table = tables.queries
@@ -138,7 +139,7 @@ def _find_query_text(table: Source, settings: DataSettings) -> str:
 
 
 def link_documents(tables: Tables, settings: DataSettings) -> Link | None:
-    """Find how the documents join with the judgements: by id and locale, adding text columns; None without a table."""
+    """Find how documents join with judgements: by id and locale, adding texts; None without a table of documents."""
     if tables.documents is None:
         return None
     judgements, table = tables.judgements, tables.documents

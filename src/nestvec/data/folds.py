@@ -1,9 +1,9 @@
 """Cross-validation: k splits instead of one, so that every query is held out once; for small data.
 
-A query's fold, and whether it is for choosing or for reporting, depend only on the hash of its normalised text and the
-seed, as with a single split. Each fold's training sees the queries of the other folds, without documents that are
-judged for the fold's own queries. A tenth of these training queries, with their documents, is kept for validation
-during training, so that the held-out queries do not influence which step is kept.
+A query's fold, and whether it is for choosing (validation) or for reporting (test), depend only on the hash of its
+normalised text and the seed, as with a single split. Each fold's training sees the queries of the other folds, without
+documents that are judged for the fold's own queries. A tenth of these training queries, with their documents, is kept
+for validation during training, so that the held-out queries do not influence which training step is kept.
 
 Every query is measured with the model that has not seen it. The exported model is trained once more, on all queries.
 """
@@ -33,12 +33,12 @@ FEWEST = 10  # least number of queries per fold, on average
 
 @dataclass(frozen=True)
 class FoldedSplit:
-    """The part of each of n records in the measurement and in every training.
+    """For each of n records, its part (such as train or test) in the measurement and in every training.
 
     Attributes:
-        measured: (n,) validation or test, as every query is held out in its own fold.
-        folds: for each fold (n,) parts: `test` is held out, `validation` is for validation during training.
-        last: (n,) parts of the training of the exported model, which holds nothing out for measuring.
+        measured: (n,) `validation` or `test`: every query is held out in one fold, and measured there.
+        folds: for each fold, (n,) parts: the fold holds out `test`, and uses `validation` during training.
+        last: (n,) parts for the training of the exported model, which holds nothing out for measuring.
     """
 
     measured: NDArray[np.int8]
@@ -56,7 +56,7 @@ def split_folds(records: Records, folds: int, protocol: str, seed: int) -> Folde
         seed: decides which fold a query is in.
 
     Returns:
-        The labels.
+        The part of each record, for the measurement and for every training.
 
     Raises:
         InputError: the protocol is `published`, the source has its own split, or there are too few queries.
@@ -84,7 +84,7 @@ def split_folds(records: Records, folds: int, protocol: str, seed: int) -> Folde
 
 
 def make_folded_task(records: Records, grades: Grades, split: FoldedSplit) -> Task:
-    """Make the task that measures every query, with the tasks of the folds' trainings and of the last training.
+    """Make the task that measures every query; it contains one task for each fold and one for the last training.
 
     Args:
         records: n records.
@@ -92,7 +92,7 @@ def make_folded_task(records: Records, grades: Grades, split: FoldedSplit) -> Ta
         split: the records' parts in the measurement and in every training.
 
     Returns:
-        The task; its parts are `validation` and `test`, its pairs those of the last training.
+        The task: its queries are for `validation` or `test`, and its training pairs are those of the last training.
 
     Raises:
         InputError: a training or a part has no relevant record.

@@ -96,7 +96,7 @@ class GradeColumn:
         grade, findings = values[:, 0], list[Finding]()
         if self._mapping and not self._used:
             problem = f"--grades names {self._name_mapping()}, but no row has any of these labels"
-            raise InputError(problem, "labels that the column holds", column=self._column)
+            raise InputError(problem, "--grades with labels that occur in this column", column=self._column)
         if self._words:
             scale = find_scale(self._words) or {}
             grade = np.array([scale[label] for label in self._words])[grade.astype(np.int64)]

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Settled(NamedTuple):
-    """The grades of n rows, once all were read.
+    """The grades that a grader returns after it has read all rows of a source.
 
     Attributes:
-        rows: (m,) the rows that become records, ascending.
-        grade: (m,) their grades.
+        rows: (m,) the numbers of the rows that become records, ascending.
+        grade: (m,) the grades of these rows.
         findings: how grades were read, and what was assumed.
     """
 

@@ -53,7 +53,7 @@ class Grades:
 
     @property
     def relevant_from(self) -> int:
-        """The lowest gain of a relevant document, in thousandths of a grade."""
+        """The gain of the lowest relevant grade, in thousandths of a grade; relevant documents have at least this."""
         relevant = [level for level in self.levels if level >= self.threshold]
         return int(gains(np.array(relevant[:1]), self.zero)[0])
 
@@ -74,7 +74,7 @@ class Grades:
 
     @property
     def origin(self) -> str:
-        """Where the threshold comes from, as words for a message."""
+        """Where the threshold of relevance comes from, as a phrase for messages, such as `as given`."""
         return _ORIGINS[self.threshold_source]
 
     @property
@@ -190,4 +190,4 @@ def _check_threshold(grades: Grades) -> None:
     rest = [level for level in (zero, *levels) if level < threshold]
     if gains(np.array(rest), zero).max() >= grades.relevant_from:
         problem = f"the grades just below and above the threshold {threshold:g} differ by less than a thousandth"
-        raise InputError(problem, "grades at least 0.001 apart; multiply all grades by the same number")
+        raise InputError(problem, "grades that differ by at least 0.001; multiply all grades by 1000, for example")

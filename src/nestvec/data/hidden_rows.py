@@ -34,10 +34,10 @@ class HiddenRows:
     """A value in quotes that seems to hold several rows of the table.
 
     Attributes:
-        index: its row in the batch.
-        column: its column.
-        lines: lines of the value.
-        rows: how many of them look like rows.
+        index: the row of the batch in which the value is.
+        column: the column in which the value is.
+        lines: the number of lines of the value.
+        rows: how many of these lines look like rows of the table.
     """
 
     index: int
@@ -51,8 +51,8 @@ class Kind:
     """What the values of a column look like, such as numbers, labels, ids or prose.
 
     Attributes:
-        telling: whether prose would hardly be taken for one: numbers, labels, ids.
-        fits: whether a field looks like one.
+        telling: whether the values are easily told from prose, as numbers, labels and ids are.
+        fits: a function that returns whether a text looks like a value of the column.
     """
 
     telling: bool
@@ -60,7 +60,7 @@ class Kind:
 
 
 class RowShape:
-    """The look of a table's rows, learnt from some of its records.
+    """What the rows of a table look like, learnt from some of its records.
 
     Args:
         delimiter: the character between fields.
@@ -127,10 +127,10 @@ def find_hidden_rows(values: pa.RecordBatch, shape: RowShape) -> Iterator[Hidden
 
     Args:
         values: all columns of some records, as text.
-        shape: what a row looks like; a table of one column hides nothing that could be told.
+        shape: what a row looks like; in a table of one column, such values cannot be found.
 
     Yields:
-        The first such value of every record that has one, in their order.
+        The first such value of every record that has one, in the order of the records.
     """
     if shape.width < 2:
         return

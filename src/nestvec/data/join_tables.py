@@ -1,6 +1,6 @@
 """Joins tables of judgements, queries and documents by their ids.
 
-The table of documents is the catalogue, with unjudged documents included.
+The table of documents is the catalogue to search; it includes unjudged documents.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
     """Join tables by their ids.
 
     Args:
-        tables: the parts.
+        tables: the tables of judgements, queries and documents.
         settings: the columns as given.
         name: the source's name as the user gave it.
         digest: the SHA-256 of the files.
@@ -52,7 +52,7 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
         As in any single table, low grades are expected to be listed: Home Depot's lowest is 1.
 
     Raises:
-        InputError: a part has no id or text column, or several possible ones.
+        InputError: a table has no id or text column, or several possible ones.
     """
     judged, queries, documents = tables.judgements, link_queries(tables, settings), link_documents(tables, settings)
     findings = [finding for table in (judged, *tables.texts) for finding in table.findings]
@@ -104,9 +104,9 @@ class _Texts:
     """A table of t queries or documents, read into memory.
 
     Attributes:
-        link: how it hangs on the judgements.
+        link: how the table joins with the judgements.
         ids: (t,) distinct ids, by first appearance.
-        columns: name in the joined table to (t,) texts of the first row of each id.
+        columns: the name of each column in the joined table, mapped to (t,) texts, from the first row of each id.
     """
 
     link: Link

@@ -28,7 +28,7 @@ _SHOWN = 2000  # bytes of a bad line that are kept
 
 
 def open_json_lines(path: Path, form: TextForm) -> Source:
-    """Open a file with one JSON object per line; its columns are the first objects' fields, missing ones are null."""
+    """Open a file with one JSON object per line; the first objects' fields become columns, missing values null."""
     form.refuse_options(path, "a JSONL file")
     names, lists = _find_fields(path, form.encoding)
 
@@ -55,7 +55,7 @@ def open_json_lines(path: Path, form: TextForm) -> Source:
 
 
 def _find_fields(path: Path, encoding: str | None) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Find the fields of a file's first objects, and which hold lists; InputError if there are no objects."""
+    """Find the fields of a file's first objects, and which of them hold lists; InputError if there are no objects."""
     filled, lists, objects = dict[str, bool](), set[str](), 0
     rejects = Rejects(SET_ASIDE)  # whether these stop the load is decided in reading
     for number, line in read_lines(path, rejects, encoding):

@@ -24,7 +24,7 @@ class Scale:
 
     Attributes:
         name: the scale's name, for the finding that says how labels were read.
-        grades: label, in the form of `normalise_label`, to its grade.
+        grades: each label, normalised by `normalise_label`, mapped to its grade.
     """
 
     name: str
@@ -86,7 +86,7 @@ def read_mapping(given: Sequence[str]) -> dict[str, tuple[str, float]]:
         given: items such as `Exact=3`.
 
     Returns:
-        Each normalised label to the label as typed and its grade.
+        Each normalised label, mapped to the label as typed and its grade.
 
     Raises:
         InputError: an item has no number, or a label is given twice.
@@ -126,7 +126,7 @@ def means_not_relevant(label: str) -> bool:
 
 
 def ask_for_grades(labels: Iterable[str]) -> str:
-    """Write the `--grades` option to complete for unknown labels; quoted if a shell would split the option."""
+    """Write a `--grades` option with the unknown labels, for the user to fill in; quoted if a shell would split it."""
     names = list(dict.fromkeys(labels))
     rest = f" … ({len(names)} labels in all)" if len(names) > _SHOWN else ""
     items = ",".join(f"{name[:40]}=…" for name in names[:_SHOWN])

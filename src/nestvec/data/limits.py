@@ -1,7 +1,7 @@
-"""Limits of what is read at a time, and of the size of a record, a table and an unpacked file.
+"""Limits of how much is read at a time, and of the size of a record, a table and an unpacked file.
 
-A file is refused before it fills the memory: by its lines while they are read, by Parquet's page headers, and by its
-size while it is decompressed.
+A file that is too large is refused before it fills the memory: while its lines are read, by its page headers (Parquet),
+or while it is decompressed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOST_SET_ASIDE = 250_000  # bad rows; each stays in memory with the start of its
 def too_long_error(file: object, row: int | None, column: str | None = None) -> InputError:
     """Make the error for a record or value of more than `LONGEST` bytes."""
     problem = f"is longer than {LONGEST >> 20} MB"
-    return InputError(problem, "a record or value of at most that size", file=file, row=row, column=column)
+    return InputError(problem, f"at most {LONGEST >> 20} MB in a record or value", file=file, row=row, column=column)
 
 
 def refuse_many_columns(count: int, file: object) -> None:
@@ -52,8 +52,8 @@ class UnpackedLimit:
 
     Attributes:
         files: the files.
-        ratio: they may unpack to this many times their size.
-        least: bytes that they may always unpack to, however small they are.
+        ratio: the files may unpack to this many times their size.
+        least: bytes that the files may always unpack to, however small they are.
     """
 
     files: tuple[Path, ...]

@@ -79,7 +79,7 @@ def load_records(settings: DataSettings, seed: int = 0, *, merge: bool = True) -
 
 
 class Reading:
-    """Collects batches into records; each distinct text is kept once.
+    """Collects the batches of a source into records; each distinct text is kept once.
 
     Args:
         source: the opened source.
@@ -130,7 +130,7 @@ class Reading:
     def _refuse_bad_rows(
         self, batch: Batch, empty: list[tuple[NDArray[np.bool_], str]], wrong_grade: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """Reject bad rows in order, each with its first problem; returns an (n,) mask of the good rows."""
+        """Reject the bad rows of a batch in order, each with its first problem; return the mask of good rows: (n,)."""
         bad = np.any([wrong_grade, *(mask for mask, _ in empty)], axis=0)
         for index in np.flatnonzero(bad).tolist():
             content = {name: batch.values.column(name)[index].as_py() for name in self._columns.names}
@@ -155,7 +155,7 @@ class Reading:
             self._note("texts that are nearly empty", repr(after))
 
     def _number_texts(self) -> Iterator[NumberedTexts]:
-        """Number queries, then documents; InputError if a column of ids does not identify them."""
+        """Number the distinct queries and documents; InputError if most ids of a column have several texts."""
         for table, column in ((self._queries, self._columns.query_id), (self._documents, self._columns.document_id)):
             numbered = table.number()
             if column is not None:

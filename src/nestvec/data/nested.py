@@ -1,7 +1,7 @@
 """Gives nested fields dotted names, and converts numbers, lists and other values to the text a CSV would hold.
 
-`query.text` is the field `text` of the field `query`. A name that itself holds a dot goes before a field inside a
-field. A list of texts is one text with spaces between; a map is `key: value, key: value`.
+`query.text` is the field `text` of the field `query`; but if a field itself is named `query.text`, that field is read.
+A list of texts becomes one text, joined by spaces; a map becomes `key: value, key: value`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def find_arrow_leaves(schema: pa.Schema, file: str) -> dict[str, ArrowPath]:
         file: the table's name, for messages.
 
     Returns:
-        Dotted name to path, in the table's order.
+        The path of each column by its dotted name, in the table's order.
 
     Raises:
         InputError: two columns, or two fields of a struct, have the same name.
@@ -90,7 +90,7 @@ def find_arrow_leaves(schema: pa.Schema, file: str) -> dict[str, ArrowPath]:
 
 
 def _list_paths(parent: ArrowPath, fields: Iterable[pa.Field], file: str) -> Iterator[ArrowPath]:
-    """List the paths of fields that are not structs; InputError if two neighbouring fields have the same name."""
+    """List the paths of all fields that are not structs; InputError if two fields of one level have the same name."""
     fields = list(fields)
     if twice := find_repeated(field.name for field in fields):
         name = ".".join((*parent, twice[0]))
@@ -112,7 +112,7 @@ def take_leaf(values: pa.RecordBatch, path: ArrowPath) -> pa.Array:
 
 
 def decode(column: pa.Array) -> pa.Array:
-    """Decode run-end encoding, extension types, and dictionaries of values other than texts."""
+    """Convert a column to plain values: undo run-end encoding, extension types, and dictionaries except of texts."""
     while True:
         if isinstance(column, pa.ExtensionArray):
             column = column.storage

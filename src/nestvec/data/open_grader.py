@@ -21,7 +21,7 @@ def open_grader(source: Source, columns: Columns, settings: DataSettings) -> Gra
 
     Args:
         source: the opened source, for the grade of documents that are not listed.
-        columns: the column of grades, or those of clicks.
+        columns: the columns of the source, with the column of grades or the columns of a click log.
         settings: the numbers of labels, the range of grades, and whether all rows are relevant pairs.
 
     Returns:

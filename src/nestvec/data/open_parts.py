@@ -35,16 +35,16 @@ _TEXTS = {*QUERY, *HEADLINE, *BODY, "contents"}
 
 
 def open_parts(settings: DataSettings) -> Source:
-    """Open a collection whose parts are named one by one.
+    """Open a collection whose queries, corpus and qrels are named one by one.
 
     Args:
-        settings: the parts, and the columns of parts that are tables.
+        settings: the files, and the columns of files that are tables.
 
     Returns:
         The table of judgements. If only the corpus holds the documents' texts, the whole corpus is the catalogue.
 
     Raises:
-        InputError: a part is missing, damaged or in no known form.
+        InputError: a file is missing, damaged or in no known form.
     """
     qrels = Path(str(settings.qrels))
     texts = [Path(name) for name in (settings.queries, settings.corpus) if name is not None]
@@ -68,7 +68,7 @@ def open_parts(settings: DataSettings) -> Source:
 
 
 def _is_table_of_judgements(path: Path, form: TextForm) -> bool:
-    """Whether judgements are a table with a header, and not TREC's four or BEIR's three columns."""
+    """Whether a file of judgements is a table with a header, and not TREC's four or BEIR's three columns."""
     if suffix(path) != ".tsv":
         return suffix(path) in (*_TABLES, ".jsonl")
     names = _read_header(path, form)
@@ -83,7 +83,7 @@ def _find_role(name: str) -> str | None:
 
 
 def _is_table_of_texts(path: Path, form: TextForm) -> bool:
-    """Whether queries or documents are a table with named columns, other than BEIR's `_id`, `title` and `text`."""
+    """Whether a file of queries or documents has named columns, other than BEIR's `_id`, `title` and `text`."""
     if suffix(path) == ".jsonl":
         _, values = next(json_objects(path, Rejects(SET_ASIDE), form.encoding), (0, {"_id": "", "text": ""}))
         return not ({"_id", "id"} & values.keys() and {"title", "text"} & values.keys())

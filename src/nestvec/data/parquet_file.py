@@ -120,7 +120,7 @@ class _ArrowTable:
     read_batches: ReadBatches
 
     def take(self, columns: list[str], size: int) -> Iterator[tuple[int, list[pa.Array]]]:
-        """Read columns in bounded memory, at most `size` rows at a time: number of the first row, and the values."""
+        """Read columns in bounded memory, at most `size` rows at a time; yields the first row's number and columns."""
         roots, first_row = list(dict.fromkeys(self.leaves[column][0] for column in columns)), 1
         for values in _join_small_batches(self.read_batches(roots, size), size):
             arrays = [take_leaf(values, self.leaves[column]) for column in columns]
@@ -148,7 +148,7 @@ def _join_small_batches(batches: Iterator[pa.RecordBatch], size: int) -> Iterato
 
 
 def _measure_cells(array: pa.Array, first: Location) -> NDArray[np.int64]:
-    """Measure a column's values in bytes: (n,); InputError for a value that is too long. `first` locates value 0."""
+    """Measure the bytes of a column's n values: (n,); InputError, located from the first row on, if one is too long."""
     sizes = measure_values(array)
     too_long = np.flatnonzero(sizes > LONGEST)
     if len(too_long):

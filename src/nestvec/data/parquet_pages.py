@@ -39,7 +39,8 @@ class Plan:
     Attributes:
         rows: the number of rows to read at a time.
         coded: paths of text columns to read as dictionaries, so that repeated values take memory once.
-        groups: row groups that can be read together; Arrow cannot join dictionaries inside structs and lists.
+        groups: lists of row groups to read together. Each group is read alone if a column is inside a struct or list,
+            as Arrow cannot join dictionaries there.
     """
 
     rows: int
@@ -118,7 +119,8 @@ class _Leaf:
         delta = [_DELTAS[encoding] for encoding in chunk[_ENCODINGS] if encoding in _DELTAS] if self._is_text else []
         if delta and self._is_listed:
             problem = f"holds lists of texts encoded as {delta[0]}, whose size is unknown until they are read"
-            raise InputError(problem, "the file saved with pyarrow's default encoding", file=path, column=self.path)
+            wanted = "the file saved again, in pyarrow's default encoding"
+            raise InputError(problem, wanted, file=path, column=self.path)
         self._is_delta = self._is_delta or bool(delta)
         return max(pages, int(chunk[_VALUES]) * self._width)
 
@@ -170,7 +172,7 @@ def _read_header(path: Path, stream: BinaryIO, start: int) -> tuple[int, int, in
 
 
 class _Thrift:
-    """Reads structs of Thrift's compact protocol: whole numbers, lists and structs; texts are passed over."""
+    """Reads structs in Thrift's compact protocol, with their whole numbers, lists and structs; texts are skipped."""
 
     def __init__(self, content: bytes) -> None:
         self._content, self.place = content, 0

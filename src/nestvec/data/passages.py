@@ -16,7 +16,7 @@ _QUOTES = ("'", '"')
 
 
 class Passage(NamedTuple):
-    """A document of a cell; missing fields are None.
+    """A document that a cell of a table holds; missing fields are None.
 
     Attributes:
         text: its text, or its body.
@@ -33,7 +33,7 @@ class Passage(NamedTuple):
 
 @dataclass(frozen=True)
 class Keys:
-    """The names of the fields that hold text, title, id and grade of documents that are objects; None if missing."""
+    """In documents that are JSON objects, the fields that hold text, title, id and grade; None for a missing field."""
 
     text: str | None = None
     title: str | None = None
@@ -57,7 +57,7 @@ def list_entries(cell: object) -> list[Any]:
 
 
 def find_keys(entries: Iterable[object]) -> Keys:
-    """Find the fields that hold title, text, id and grade, in those documents that are objects."""
+    """Find which fields hold title, text, id and grade of those documents that are JSON objects."""
     objects = [entry for entry in entries if isinstance(entry, dict)]
     return Keys(**{
         role: next((name for name in names if any(reach(entry, name) is not None for entry in objects)), None)
@@ -77,7 +77,7 @@ def read_passages(cell: object, keys: Keys, place: Location) -> Iterator[Passage
         The documents.
 
     Raises:
-        InputError: a document has no text, or no id although others have one; its column is written as
+        InputError: a document has no text, or no id although others have one; the message names it as
             `positive_passages[2]`, counted from 0.
     """
     listed = isinstance(cell, list | tuple)

@@ -58,7 +58,7 @@ def _find_schema(line: bytes, columns: Sequence[str]) -> pa.Schema | None:
 
 
 def _is_plain(line: bytes) -> bool:
-    """Whether a line looks like a single object without anything that only Python refuses."""
+    """Whether a line looks like one JSON object, without anything that Arrow reads and Python refuses."""
     return (
         line.startswith(b"{")
         and line.rstrip().endswith(b"}")

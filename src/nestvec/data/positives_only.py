@@ -22,7 +22,7 @@ class PositivesOnly:
     """Gives every row grade 1; documents that are not listed have grade 0.
 
     Args:
-        column: a column of grades, if the table has one: a row that it calls not relevant is bad.
+        column: the column of grades, if the table has one; a row whose grade means not relevant is bad.
     """
 
     estimated = False

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Records:
-    """n judged records over q queries and d documents; no two records share both.
+    """n judged records, each of a query, a document and a grade, over q distinct queries and d distinct documents.
 
     Attributes:
         queries: q texts, by first appearance.

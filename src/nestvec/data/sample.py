@@ -12,17 +12,17 @@ stands only in the description, which says what sets the kind apart and prints e
 selling points, store boilerplate and mentions of *other* categories and brands. Lengths are mostly near 75 word pieces
 with a tail to the right.
 
-**Queries** (`sample_queries`). A query is a set of wishes read off one product: its category, at times its brand or its
-kind, in half of the queries one further attribute, and more of them until no more than a handful of products meet them
-all. What is typed is not what is printed: categories, kinds and values go by other names, abbreviations and units, and
-every third query names no product at all but what is wrong: "door slams shut in the wind 4 in". Words come in any
-order, and some are misspelt.
+**Queries** (`sample_queries`). A query is a set of wishes that one product meets: its category, at times its brand or
+its kind, in half of the queries one further attribute, and more of them until only a handful of products meet them all.
+Shoppers do not type what the catalogue prints: categories, kinds and values go by other names, abbreviations and units,
+and every third query names a problem instead of a product: "door slams shut in the wind 4 in". Words come in any order,
+and some are misspelt.
 
 **Splits.** Every query is for training, validation or test, and so is every product: one size of each kind is judged
-for training queries only, all others for held-out queries only. A query whose wishes are met on both sides is not
-asked. So the split is leak-free, nothing is withheld, and a held-out query is judged against *all* products that meet
-it. A split by chance could not do this: where 3,000 queries are held out, hardly any product is judged for none of
-them. There are far more held-out queries than training ones, because they cost little and decide what can be proven.
+for training queries only, all others for held-out queries only. A query that products of both sides meet is left out.
+So the split is leak-free, nothing is withheld, and a held-out query is judged against *all* products that meet it. A
+random split could not do this: with 3,000 held-out queries, nearly every product would be judged for one of them. There
+are far more held-out queries than training ones, because they cost little and decide what can be proven.
 
 **Latent relevance** (`sample_judgements`). For query q and product d it is
 
@@ -30,20 +30,20 @@ them. There are far more held-out queries than training ones, because they cost 
 
 with m = 0.2 for a missed category, 0.5 to 0.54 for any other wish, and taste ~ N(0, 0.04).
 
-**Raters.** Three people, strict, middling and mild, each see relevance + leaning + slip, slip ~ N(0, 0.1), and say 3
-from 0.72 on, 2 from 0.30 on, else 1. The grade is their mean, to two decimals: 1, 1.33, 1.67, 2, 2.33, 2.67 or 3. What
-meets all wishes lies well above 0.72 and what misses one well below, so that raters seldom split between 2 and 3: the
-histogram has two humps with a dip near 2.5.
+**Raters.** Three simulated raters, one strict, one middling and one mild, each see relevance + bias + noise, with noise
+~ N(0, 0.1), and say 3 from 0.72 on, 2 from 0.30 on, else 1. The grade is their mean, to two decimals: 1, 1.33, 1.67, 2,
+2.33, 2.67 or 3. A product that meets all wishes lies well above 0.72, and one that misses a wish well below, so that
+raters seldom split between 2 and 3: the histogram has two humps with a dip near 2.5.
 
-**Pooling.** Judged for a query are all products that meet every wish, some of its category that miss one or two, and
-mostly one of another category. A panel that would find nothing relevant for a query rates it again, so every query has
-an answer.
+**Pooling.** The products judged for a query are all that meet every wish, some of its category that miss one or two
+wishes, and for most queries one product of another category. If the raters find nothing relevant for a query, they rate
+its products again, so every query has an answer.
 
 **Kept.** Generating takes some seconds, so `sample.parquet` beside this module keeps the table of the default seed;
-`python -m nestvec.data.sample` writes the file anew, and a test holds both together.
+`python -m nestvec.data.sample` writes the file anew, and a test checks that both are equal.
 
-What it is not: real. It has no typing sessions, no clicks, no taste that changes, one language; what is learned from it
-says nothing about a real shop.
+The sample is not real: it has one language and no search sessions, no clicks, no taste that changes. So what is learned
+from it says nothing about a real shop.
 """
 
 from __future__ import annotations

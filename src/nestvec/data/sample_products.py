@@ -91,9 +91,9 @@ class Product:
 
     Attributes:
         document_id: "P00001", unique.
-        category: what it is.
-        traits: `category`, `brand` and the axes of `AXES` that apply to the catalogue's wording.
-        for_training: whether training queries are judged for it, and no other ones; see `sample.py`.
+        category: the category to which the product belongs.
+        traits: `category`, `brand` and the axes of `AXES` that apply, each mapped to the catalogue's wording.
+        for_training: whether the product is judged for training queries only, or else for held-out queries only.
         name: the catalogue's title.
         description: the catalogue's text.
     """
@@ -145,8 +145,8 @@ def _draw_values(category: Category, rng: np.random.Generator) -> dict[str, str]
 def _is_for_training(category: Category, traits: Mapping[str, str], number: int) -> bool:
     """Whether the product is judged for training queries only: this is so for one size of every kind.
 
-    The sizes (the powers or colours, where there are no sizes) go round from kind to kind, and from category to
-    category, so that training sees every kind and nearly every size, and held-out queries ask for both together anew.
+    Which size it is changes from kind to kind and from category to category (power or colour, where there are no
+    sizes). So training sees every kind and nearly every size, and held-out queries ask for new combinations.
     """
     axis = next(axis for axis in ("size", "power", "colour") if category.values[axis])
     kind, size = (category.values[axis].index(traits[axis]) for axis in ("kind", axis))

@@ -33,9 +33,10 @@ class Query:
     """One query of the sample.
 
     Attributes:
-        text: what is typed.
+        text: what the shopper types.
         split: `train`, `validation` or `test`.
-        wishes: what is meant: keys of `Product.traits`, always `category` among them, to the catalogue's wording.
+        wishes: what the shopper wants: keys of `Product.traits`, `category` always included, mapped to the catalogue's
+            wording.
     """
 
     text: str
@@ -70,7 +71,7 @@ class Shelves:
 def make_queries(store: Store, shelves: Shelves, rng: np.random.Generator) -> list[Query]:
     """Draw distinct queries; one to `MOST_RELEVANT` products meet all wishes of each, all judged for its split.
 
-    Every query starts from a product: one that no earlier query of its split was met by, as long as there are any.
+    Every query starts from a product; products that meet no earlier query of the split are taken first.
     """
     queries: list[Query] = []
     texts: set[str] = set()
@@ -147,7 +148,7 @@ def _type_query(store: Store, product: Product, wishes: Mapping[str, str], form:
 def _misspell_word(text: str, rng: np.random.Generator) -> str:
     """Make a typing error: a letter of a longer word, not the first, is dropped, doubled or swapped with the next.
 
-    Words with figures or marks in them are typed with care: another "1/4 in" would be another wish.
+    Words with digits or punctuation are never misspelt, as another "1/4 in" would be another wish.
     """
     words = text.split(" ")
     long = [index for index, word in enumerate(words) if len(word) >= 5 and word.isalpha()]

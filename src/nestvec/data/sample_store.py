@@ -1,8 +1,8 @@
 """The invented hardware store behind the sample: departments, brands, categories and how people spell things.
 
-The words stand in `hardware.toml`; this module reads them into frozen objects and holds the ways of drawing at random
-that every `sample_*` module uses. They take nothing from the generator but `random()`, whose stream numpy keeps stable,
-and compute with it only what every machine rounds alike: sums, products and comparisons, no logarithm and no root.
+The words stand in `hardware.toml`; this module reads them into frozen objects, and has the functions for random draws
+that every `sample_*` module uses. These functions call only `random()` of the generator, whose stream numpy keeps
+stable, and compute only what every machine rounds alike: sums, products and comparisons, no logarithm and no root.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Category:
     Attributes:
         name: as the catalogue prints it, in the singular.
         group: its department.
-        brands: who makes it.
-        asked: how people name it.
-        kinds: by their names.
-        part: what the size measures, "blade".
-        body: what is made of the material, "handle".
-        values: per axis of `AXES`, the catalogue's wordings; empty where the axis does not apply.
+        brands: the brands that make it.
+        asked: the names under which people search for it.
+        kinds: the kinds of its products, by name.
+        part: the part that a size measures, such as "blade".
+        body: the part that is made of the material, such as "handle".
+        values: for each axis of `AXES` the catalogue's wordings; empty if products have no such attribute.
         facts: what it does, each a verb phrase in the third person.
         features: what any product of the department may come with.
         boilerplate: sentences that any product of the department may carry.
@@ -79,8 +79,8 @@ class Store:
     """The vocabulary of the invented store: what it sells, and what its customers type.
 
     Attributes:
-        categories: in the file's order.
-        spellings: (axis, catalogue wording) to what people type for it; a kind has its own.
+        categories: the categories of products, in the file's order.
+        spellings: (axis, catalogue wording), mapped to what people type for it; for kinds, see `Kind.typed`.
     """
 
     categories: tuple[Category, ...]

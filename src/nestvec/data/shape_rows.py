@@ -54,7 +54,7 @@ def read_shape(source: Source, settings: DataSettings) -> Source:
     other = next((part for part in layout.parts if part.grade != 1), None)
     if settings.positives_only and other is not None:
         problem = "--positives-only is given, and this column holds documents that are not relevant"
-        raise InputError(problem, "no --positives-only", file=source.name, column=other.column)
+        raise InputError(problem, "--positives-only to be left out", file=source.name, column=other.column)
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         yield from _read_rows(source, layout, columns, rejects)
@@ -86,7 +86,7 @@ def _describe_layout(source: Source, layout: Layout, unlisted: float | None) -> 
 
 
 def _read_rows(source: Source, layout: Layout, columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-    """Read the expanded rows in batches of one file each."""
+    """Read the expanded rows in batches; all rows of a batch come from the same file."""
     for file, made in groupby(_make_rows(source, layout, rejects), key=itemgetter(0)):
         for chunk in split_into_batches(made, lambda row: measure_texts(row[2])):
             numbers, rows = [number for _, number, _ in chunk], [row for _, _, row in chunk]
@@ -94,7 +94,7 @@ def _read_rows(source: Source, layout: Layout, columns: list[str], rejects: Reje
 
 
 def _make_rows(source: Source, layout: Layout, rejects: Rejects) -> Iterator[tuple[str, int, list[str | None]]]:
-    """Expand all rows: file, row number and texts; `rejects` handles rows whose documents are not text."""
+    """Expand all rows; yields file, row number and texts. `rejects` handles rows whose documents are not text."""
     for cells in read_cells(source, layout.read, rejects):
         try:
             made = list(_expand_row(cells, layout))
@@ -105,7 +105,7 @@ def _make_rows(source: Source, layout: Layout, rejects: Rejects) -> Iterator[tup
 
 
 def _expand_row(cells: Cells, layout: Layout) -> Iterator[list[str | None]]:
-    """Expand a row to one row per document; InputError if it has no document, or one is not text."""
+    """Expand a row to one row per document; InputError if it has no document, or a document is not text."""
     values = dict(zip(layout.read, cells.values, strict=True))
     kept = [cell_text(values[name], Location(cells.file, cells.row, name)) for name in layout.kept]
     count = 0
@@ -136,7 +136,7 @@ def _read_part(part: Part, layout: Layout, cells: Cells, values: dict[str, Any])
 
 
 def _take_beside(cell: object, count: int, place: Location, part: Part) -> list[str]:
-    """Read the grades, or ids, that belong to a column's documents; InputError unless there is one for each."""
+    """Read the grades, or ids, that belong to a column's documents; InputError unless each document has one."""
     values = [cell_text(value, place) for value in list_entries(cell)]
     if len(values) != count:
         problem = f"holds {len(values)} values"

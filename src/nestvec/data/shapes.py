@@ -32,9 +32,9 @@ class Shape:
     """A known kind of document column, with the grade of its documents.
 
     Attributes:
-        name: pattern of the column's whole name.
+        name: a pattern that the column's whole name must match.
         grade: the grade of every document in the column; None if each document has its own.
-        beside: names of columns with a list of these grades; without such a column, a field of the document holds it.
+        beside: names of columns that may list these grades; without such a column, each document has a field for it.
         unlisted: the grade of documents that are not listed; None if they are not judged.
     """
 
@@ -78,15 +78,15 @@ class Layout:
     """The columns of a source with several documents per row, and the names of the expanded columns.
 
     Attributes:
-        parts: the columns of documents.
-        keys: fields of documents that are objects.
-        query: the query's column.
-        query_id: the query's id.
-        split: the source's own split.
-        title: what the documents' titles are to be called.
-        text: what their texts are to be called.
-        id: what their ids are to be called.
-        grade: what the grades are to be called.
+        parts: the source's columns of documents.
+        keys: for documents that are JSON objects, the fields with text, title, id and grade.
+        query: the column of the query's text.
+        query_id: the column of the query's id; None if there is none.
+        split: the column of the source's own split; None if there is none.
+        title: the new column of the documents' titles; None if they have none.
+        text: the new column of the documents' texts.
+        id: the new column of the documents' ids; None if they have none.
+        grade: the new column of the grades.
     """
 
     parts: tuple[Part, ...]
@@ -161,7 +161,7 @@ def _free_name(source: Source, wanted: str, known: tuple[str, ...]) -> str:
 
 
 def _find_candidates(source: Source, settings: DataSettings) -> list[tuple[Shape, str]]:
-    """Find the columns with names of document columns; none if settings or other columns show an ordinary table."""
+    """Find the columns that hold documents by their names; none if the source is an ordinary table of judgements."""
     named = template_columns(as_template(settings.document)) if settings.document else ()
     if (named and set(named) <= set(source.columns)) or settings.grade in source.columns:
         return []

@@ -110,7 +110,7 @@ class Rejects:
 
 
 def count_rows(bad: int) -> str:
-    """Write a number of bad rows: `1 bad row was`, `2 bad rows were`."""
+    """Write how many bad rows there are, with a verb: `1 bad row was`, `2 bad rows were`."""
     return f"{bad:,} bad {'row was' if bad == 1 else 'rows were'}"
 
 

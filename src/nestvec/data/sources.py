@@ -71,12 +71,13 @@ def _refuse_unread(settings: DataSettings) -> None:
                 raise InputError(f"--{name} {given} is given without --qrels", wanted)
     elif settings.source not in ("", SAMPLE):  # the sample is what stands where no source is given
         problem = f"--qrels is given together with the source {settings.source}"
-        raise InputError(problem, "one of them: a source or --qrels", file=settings.qrels)
+        raise InputError(problem, "either a source or --qrels, not both", file=settings.qrels)
     if settings.qrels is not None or not settings.source.startswith(PREFIX):
         for name in ("split", "revision"):
             if (given := getattr(settings, name)) is not None:
                 problem = f"--{name} {given} is given, but the source is not hf:NAME"
-                raise InputError(problem, f"no --{name}, or a Hugging Face data set (hf:NAME) as the source")
+                wanted = f"--{name} to be left out, or a Hugging Face data set (hf:NAME) as the source"
+                raise InputError(problem, wanted)
 
 
 def _open_sample() -> Source:
@@ -123,7 +124,7 @@ def _open_folder(path: Path, settings: DataSettings) -> Source:
 
 
 def _name_fields(shard: Source) -> frozenset[str]:
-    """Return the column names that all shards of a table must share; of nested JSON fields only the outer name."""
+    """Return the column names that all files of a table must share; of nested JSON fields, the outer name."""
     if suffix(Path(shard.name)) == ".jsonl":
         return frozenset(name.partition(".")[0] for name in shard.columns)
     return frozenset(shard.columns)

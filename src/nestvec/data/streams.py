@@ -67,7 +67,7 @@ class Unpacked(io.RawIOBase):
         self._seen = 0
 
     def readable(self) -> bool:
-        """Always true."""
+        """Tell `io` that the stream can be read: always true."""
         return True
 
     def read(self, size: int = -1) -> bytes:
@@ -117,7 +117,7 @@ class Recoded(io.RawIOBase):
         self._begun, self._ended, self._lines = False, False, 1
 
     def readable(self) -> bool:
-        """Always true."""
+        """Tell `io` that the stream can be read: always true."""
         return True
 
     def read(self, size: int = -1) -> bytes:

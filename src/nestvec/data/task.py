@@ -1,8 +1,8 @@
 """Turns split records into a task: pairs to train on, queries to measure, a catalogue to search, and judgements.
 
-Each held-out query is searched once, with all its judgements of the split. Under the published protocol each relevant
-test record is a query of its own with one relevant document, and the catalogue holds the test records' documents and
-200 distractors.
+Each validation or test query is searched once, and measured with all its judgements in that split. Under the published
+protocol each relevant test record is a query of its own with one relevant document, and the catalogue holds the test
+records' documents and 200 distractors.
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ class Task:
         unanswerable: per split, the number of held-out queries without a relevant document; they are not measured.
         held_out_documents: (e,) mask of the records' documents that belong to a held-out query, or have the same text
             as such a document.
-        own: (q,) the row in `catalogue` of the document that is the topic itself, -1 for none; None if no topic is one.
+        own: (q,) the row in `catalogue` of the document that is the query itself, -1 if the query is no document; None
+            if no query is a document.
         split: the split's settings, with the shares that were chosen.
         training: the task to train on instead of this one; None trains on this task.
         folds: with folds, one task per fold; its topics are the topics of this task that the fold holds out.
-        asked: (q,) of a fold's task, the rows of its topics in the whole task.
+        asked: (q,) in the task of a fold, the rows that its topics have in the task of all folds; else None.
     """
 
     parts: NDArray[np.int8]
@@ -177,7 +178,7 @@ def find_held_out_documents(records: Records, parts: NDArray[np.int8], own: NDAr
 def _ask_queries(
     records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64], own: NDArray[np.int64]
 ) -> Task:
-    """Make the task that measures every held-out query, against all documents but the query's own one."""
+    """Make the task that measures every held-out query; rankings leave out a document that is the query itself."""
     gain = gains(records.grade, grades.zero)
     held_out = ((parts == VALIDATION) | (parts == TEST)) & (own[records.query] != records.document)
     key = np.where(held_out, (parts.astype(np.int64) - VALIDATION) * len(records.queries) + records.query, -1)
@@ -214,8 +215,9 @@ class TrainingQueries:
         texts: q query texts.
         topic: (m,) the query of each judgement.
         document: (m,) the row of its document in the task's catalogue.
-        gain: (m,) its gain, as a task has it.
-        own: (q,) the row in the catalogue of the document that the query itself is, -1 where none is; None: none is.
+        gain: (m,) its gain, in thousandths of a grade, as in `Task.gain`.
+        own: (q,) the row in the catalogue of the document that is the query itself, -1 if the query is no document;
+            None if no query is a document.
     """
 
     texts: Sequence[str]

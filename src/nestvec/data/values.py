@@ -70,7 +70,7 @@ def map_texts(batch: Batch, column: str, read: Callable[[str], float], missing: 
 
 
 def clean_column(batch: Batch, column: str, note: Callable[[str, str], None] | None = None) -> pa.DictionaryArray:
-    """Convert a column to (n,) dictionary-encoded, cleaned texts; `clean_texts` calls `note` for each distinct text."""
+    """Convert a column to (n,) cleaned texts in a dictionary array; `note` is called as by `clean_texts`."""
     coded = _code_column(batch, column)
     cleaned = clean_texts(coded.dictionary, note)
     return coded if cleaned is coded.dictionary else _replace_texts(coded, cleaned)
@@ -86,7 +86,7 @@ def _code_column(batch: Batch, column: str) -> pa.DictionaryArray:
 
 
 def _replace_texts(coded: pa.DictionaryArray, texts: pa.Array) -> pa.DictionaryArray:
-    """Replace the dictionary's texts; the new texts may repeat or be null."""
+    """Replace the texts in the dictionary of a dictionary array; the new texts may repeat or be null."""
     distinct = texts.dictionary_encode()
     return pa.DictionaryArray.from_arrays(distinct.indices.take(coded.indices), distinct.dictionary)
 
