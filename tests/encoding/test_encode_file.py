@@ -223,9 +223,9 @@ def test_the_input_is_not_overwritten(table, encode_tiny, tmp_path):
         (lambda path: pq.write_table(_marked(path, b'{"schema": 2, "codec": ""}'), path), "has schema 2"),
         (lambda path: pq.write_table(_marked(path, b'{"schema": 1, "codec": "AAAA"}'), path), "is damaged: its codec"),
         (lambda path: path.unlink(), "cannot be read"),
-        (lambda path: pq.write_table(pq.read_table(path).drop(["id"]), path), "its columns are not ids and codes"),
-        (lambda path: pq.write_table(_with_codes(path, pa.list_(pa.int8())), path), "its columns are not ids"),
-        (lambda path: pq.write_table(_with_codes(path, pa.list_(pa.int16(), 8)), path), "its columns are not ids"),
+        (lambda path: pq.write_table(pq.read_table(path).drop(["id"]), path), "its columns are not `id`"),
+        (lambda path: pq.write_table(_with_codes(path, pa.list_(pa.int8())), path), "its columns are not `id`"),
+        (lambda path: pq.write_table(_with_codes(path, pa.list_(pa.int16(), 8)), path), "its columns are not `id`"),
     ],
 )
 def test_a_file_that_is_not_ours_is_refused(table, encode_tiny, tmp_path, damage, message):

@@ -1,4 +1,8 @@
-"""Writes and reads the output: a Parquet file of ids and codes, with its origin and its codec in the metadata."""
+"""Writes and reads the output of `nestvec encode`: a Parquet file with the id and the embedding of every text.
+
+An embedding is stored at the chosen precision. The file's metadata holds the codec, which turns the stored numbers back
+into float32 vectors, and says which model and settings made the embeddings.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ _NUMBERS: dict[str, pa.DataType | None] = {  # column types by precision; None i
 
 @dataclass(frozen=True)
 class Embeddings:
-    """An output of `nestvec encode`; ids and codes are read when they are needed."""
+    """An output file of `nestvec encode`; its ids and embeddings are read from disk only when they are needed."""
 
     path: Path
     about: dict[str, Any]  # origin: model_sha256, dimension, precision, encoder, rows, texts and so on
@@ -45,25 +49,25 @@ class Embeddings:
 
     @cached_property
     def ids(self) -> list[str]:
-        """The ids, in the order of the input."""
+        """The ids of the encoded texts, in the order of the input file."""
         import pyarrow.parquet as pq
 
         ids: list[str] = pq.read_table(self.path, columns=["id"])["id"].to_pylist()
         return ids
 
     def codes(self) -> NDArray[np.generic]:
-        """Read all (n, …) codes, in the order of the input."""
+        """Read all embeddings as they are stored, undecoded: one row for each text, in the order of the input file."""
         parts = list(self.batches())
         return np.concatenate([codes for _, codes in parts]) if parts else np.empty((0, 0))
 
     def vectors(self) -> NDArray[np.float32]:
-        """Read and decode all codes; gives (n, d) float32 in the order of the input."""
+        """Read all embeddings and decode them to float32: one row for each text, in the order of the input file."""
         return self.codec.decode(self.codes())
 
     def batches(self, rows: int = 50_000) -> Iterator[tuple[list[str], NDArray[np.generic]]]:
-        """Yield ids and their codes in pieces of at most `rows` rows, for a file that does not fit into memory.
+        """Yield ids and undecoded embeddings, at most `rows` at a time, for a file that does not fit into memory.
 
-        Raises InputError if the codes hold NaN or infinity.
+        Raises InputError if an embedding holds NaN or infinity.
         """
         import pyarrow.parquet as pq
 
@@ -71,14 +75,14 @@ class Embeddings:
             for batch in file.iter_batches(batch_size=rows, columns=["id", "embedding"]):
                 codes = _decode_column(batch.column("embedding"))
                 if np.issubdtype(codes.dtype, np.floating) and not np.isfinite(codes).all():
-                    raise InputError("is damaged: it holds NaN or infinity", _EXPECTED, file=self.path)
+                    raise InputError("is damaged: an embedding holds NaN or infinity", _EXPECTED, file=self.path)
                 yield batch.column("id").to_pylist(), codes
 
 
 def read_encoded(path: Path) -> Embeddings:
     """Open a file that `nestvec encode` wrote.
 
-    Raises InputError if the file is missing, damaged, not an output of `nestvec encode`, or a newer nestvec's.
+    Raises InputError if the file is missing, damaged, not an output of `nestvec encode`, or written by a newer nestvec.
     """
     import pyarrow.parquet as pq
 
@@ -90,7 +94,8 @@ def read_encoded(path: Path) -> Embeddings:
     except (OSError, pa.ArrowException, ValueError) as error:
         raise InputError(f"cannot be read ({str(error).splitlines()[0]})", _EXPECTED, file=path) from error
     if not isinstance(about, dict) or "codec" not in about:
-        raise InputError("does not say how its vectors were made", _EXPECTED, file=path)
+        problem = "has no metadata of `nestvec encode`, so it does not say how its vectors were made"
+        raise InputError(problem, _EXPECTED, file=path)
     if about.get("schema") != SCHEMA:
         raise InputError(f"has schema {about.get('schema')!r}", f"schema {SCHEMA}: encode the texts again", file=path)
     codec = _load_codec(path, about.pop("codec"))
@@ -99,11 +104,11 @@ def read_encoded(path: Path) -> Embeddings:
 
 
 def write_output(work: WorkFolder, shards: list[Shard], out: Path, about: dict[str, Any]) -> int:
-    """Join a job's finished shards in the input's order and write the output; returns the number of distinct texts.
+    """Write the output file from a job's finished shards, in the input's order; returns the number of distinct texts.
 
-    The codes are sorted in a file, so that only the codes of one shard or one row group are in memory. `about`, JSON
-    values that describe how the codes were made, goes into the metadata. An existing output is replaced when the new
-    one is complete. Raises InputError if a shard is damaged, and NestvecError if the disk is full.
+    The embeddings are put in order in a temporary file, so that memory holds only one shard or one row group. The JSON
+    values `about`, which describe how the embeddings were made, go into the output's metadata. An existing output file
+    is replaced when the new one is complete. Raises InputError if a shard is damaged, NestvecError if the disk is full.
     """
     import pyarrow.parquet as pq
 
@@ -127,7 +132,7 @@ def write_output(work: WorkFolder, shards: list[Shard], out: Path, about: dict[s
 
 
 def _join_shards(work: WorkFolder, shards: list[Shard], shape: tuple[int, int]) -> tuple[NDArray[np.uint8], int]:
-    """Return all codes in the input's order, memory-mapped, and the number of distinct texts."""
+    """Return all shards' embeddings in the input's order, memory-mapped, and the number of distinct texts."""
     with explain_full_disk(work.joined), work.joined.open("wb") as stream:
         _reserve_space(stream.fileno(), shape[0] * shape[1])
     joined = np.memmap(work.joined, dtype=np.uint8, mode="r+", shape=shape)
@@ -144,7 +149,7 @@ def _join_shards(work: WorkFolder, shards: list[Shard], shape: tuple[int, int]) 
 
 
 def _reserve_space(file: int, size: int) -> None:
-    """Reserve disk space: on a full disk, a later write to mapped memory would kill the process."""
+    """Reserve disk space for a file, so that a full disk is an error now and no crash when mapped memory is written."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
         return
@@ -153,19 +158,19 @@ def _reserve_space(file: int, size: int) -> None:
 
 
 def column_type(precision: str, width: int) -> pa.DataType:
-    """Return the type of the embedding column: lists of numbers, or bytes for codes below 8 bits.
+    """Return the Parquet type of the embedding column: a list of numbers, or bytes for int4, int2 and binary.
 
     Raises TypeError for a precision that is not in `_NUMBERS`.
     """
     if precision not in _NUMBERS:
-        problem = f"the output has no column for {precision}"
+        problem = f"the output file has no column type for {precision}"
         raise TypeError(f"{problem}; add {precision} to _NUMBERS in encoding/embeddings_file.py")
     numbers = _NUMBERS[precision]
     return pa.list_(pa.field("item", numbers, False), width * 8 // numbers.bit_width) if numbers else pa.binary(width)
 
 
 def _encode_column(codes: NDArray[np.uint8], kind: pa.DataType) -> pa.Array:
-    """Convert (n, bytes) codes to the column's type."""
+    """Convert embeddings, given as one row of bytes for each text, to an Arrow array of the embedding column's type."""
     flat = np.ascontiguousarray(codes).reshape(-1)
     if pa.types.is_fixed_size_binary(kind):
         return pa.FixedSizeBinaryArray.from_buffers(kind, len(codes), [None, pa.py_buffer(flat)])
@@ -173,7 +178,7 @@ def _encode_column(codes: NDArray[np.uint8], kind: pa.DataType) -> pa.Array:
 
 
 def _decode_column(column: pa.Array) -> NDArray[np.generic]:
-    """Convert the column to (n, …) codes."""
+    """Convert the embedding column to an array with one embedding, undecoded, in each row."""
     if pa.types.is_fixed_size_list(column.type):
         numbers: NDArray[np.generic] = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
         return numbers
@@ -183,17 +188,18 @@ def _decode_column(column: pa.Array) -> NDArray[np.generic]:
 
 
 def _require_columns(path: Path, schema: pa.Schema, codec: Codec, precision: str) -> None:
-    """Raise InputError unless a file has a column of ids and a column of codes that fits its codec."""
+    """Raise InputError unless the file has the columns `id` and `embedding`, and the embeddings fit the codec."""
     wanted = column_type(precision, codec.bytes_per_vector) if precision in _NUMBERS else None
     kinds = {"id": pa.string(), "embedding": wanted}
     if sorted(schema.names) != sorted(kinds) or any(
         kind is None or _describe_type(schema.field(name).type) != _describe_type(kind) for name, kind in kinds.items()
     ):
-        raise InputError("is damaged: its columns are not ids and codes", _EXPECTED, file=path)
+        problem = "is damaged: its columns are not `id` and `embedding`, or do not fit its precision"
+        raise InputError(problem, _EXPECTED, file=path)
 
 
 def _describe_type(kind: pa.DataType) -> tuple[object, ...]:
-    """Return what must be equal of a column's type; for lists, the name of their items may differ."""
+    """Return the parts of a column type to compare: of a list, the type and number of its items but not their name."""
     return (kind.value_type, kind.list_size) if pa.types.is_fixed_size_list(kind) else (kind,)
 
 
@@ -204,7 +210,7 @@ def _load_codec(path: Path, stored: object) -> Codec:
             file.write_bytes(base64.b64decode(str(stored), validate=True))
             codecs = list(load_codecs(file).values())
         except (ValueError, InputError) as error:
-            raise InputError(f"is damaged: its codec ({error})", _EXPECTED, file=path) from error
+            raise InputError(f"is damaged: its codec cannot be read ({error})", _EXPECTED, file=path) from error
     if len(codecs) != 1:
-        raise InputError(f"is damaged: its codec (it holds {len(codecs)} codecs, not 1)", _EXPECTED, file=path)
+        raise InputError(f"is damaged: it holds {len(codecs)} codecs, not 1", _EXPECTED, file=path)
     return codecs[0]

@@ -1,9 +1,9 @@
-"""Runs `nestvec encode`: encodes a file of texts to a Parquet file of vectors or codes.
+"""Runs `nestvec encode`: encodes a file of texts to a Parquet file of vectors at a chosen precision.
 
-One pass sorts the texts by a hash into buckets on disk, so that equal texts are in the same bucket. Neighbouring
-buckets form a shard. Each shard is encoded and written; at the end, all shards are joined in the input's order. If the
-process is killed, the next call encodes only the missing shards. The output is identical to the byte, because the
-texts in a batch depend on the shard alone.
+One pass over the input puts each text into a file on disk, a bucket, chosen by the text's hash, so that equal texts are
+in the same bucket. Neighbouring buckets form a shard. Each shard is encoded and written; at the end, all shards are
+joined in the input's order. If the process is killed, the next call encodes only the missing shards and writes the same
+output, to the byte, as a call that was not killed.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Encoded:
         resumed: number of rows whose shards an earlier process had finished.
         dimension: dimension of the vectors.
         precision: precision of the vectors.
-        bytes_per_vector: size of a row's code in bytes.
-        encoder: the backend and its number format.
-        codec: where the codec comes from.
+        bytes_per_vector: size of one stored vector in bytes.
+        encoder: the backend and its number format, such as `openvino bfloat16`.
+        codec: where the codec comes from, in words: the run, the export, the model, or the texts.
         seconds: duration of this call.
         set_aside: number of bad rows that were left out.
         rejected: the file with the bad rows; None if there are none.
@@ -83,7 +83,7 @@ def encode(
         options: the fields of `EncodeSettings`, such as `column="text"`, `dimension=48` and `precision="int8"`.
 
     Returns:
-        Facts about the output.
+        What was written, how, and in which time.
 
     Raises:
         InputError: the input, the model or a setting is wrong, or the unfinished work has other settings.
@@ -123,7 +123,7 @@ def _encode_missing(
     settings: EncodeSettings,
     advance: Callable[[int], None],
 ) -> None:
-    """Encode the shards that no earlier call finished, in this process or on the cluster."""
+    """Encode the shards that no earlier call has finished, in this process or on a Ray cluster."""
     missing = [shard for shard in shards if not encoder.work.has_shard(shard)]
     if settings.engine == "ray":
         from nestvec.encoding.ray_cluster import encode_on_ray
@@ -139,17 +139,17 @@ def _encode_missing(
 
 
 def _open_work_folder(out: Path, source: Path) -> WorkFolder:
-    """Return the work folder beside the output; raises InputError if the output is a folder or the input."""
+    """Return the work folder beside the output file; raises InputError if `out` is a folder or the input file."""
     if out.is_dir() or (out.exists() and out.resolve() == source.resolve()):
         problem = "is a folder" if out.is_dir() else "is the input itself"
-        raise InputError(problem, "another file for --out, to write Parquet to", file=out)
+        raise InputError(problem, "another --out: the Parquet file to write", file=out)
     return WorkFolder(out.parent.absolute() / f".{out.name}.work")
 
 
 def _describe_origin(target: ModelAndCodec, texts: TextFile, encoder: Encoder) -> dict[str, Any]:
     """Describe everything that decides the output's bytes, as JSON values for the output's metadata.
 
-    The role, the prompt and axes are named only if they differ from the defaults: document, no prompt, no axes.
+    Role, prompt and axes are left out where they have their defaults: document, no prompt, no principal axes.
     """
     axes = {"axes": True} if target.format.axes else {}
     role = {} if target.role == DOCUMENT else {"role": target.role}
@@ -171,12 +171,12 @@ def _describe_origin(target: ModelAndCodec, texts: TextFile, encoder: Encoder) -
 
 
 def _describe_policy(settings: EncodeSettings) -> dict[str, Any]:
-    """Describe the policy for bad rows if it is not the default, as older versions did not record it."""
+    """Return the setting for bad rows; empty for the default, because older versions recorded no such setting."""
     return {} if settings.on_bad_row == STOP else {"on_bad_row": settings.on_bad_row}
 
 
 def _put_rejected_beside(work: WorkFolder, out: Path) -> tuple[Path | None, int]:
-    """Move the rows that were set aside next to the output, replacing earlier ones; gives their file and number."""
+    """Move the file of bad rows next to the output, replacing an earlier one; returns its path and number of rows."""
     import pyarrow.parquet as pq
 
     path = out.with_name(f"{out.name.removesuffix('.parquet')}.rejected.parquet")
@@ -189,7 +189,7 @@ def _put_rejected_beside(work: WorkFolder, out: Path) -> tuple[Path | None, int]
 
 
 def _read_texts(work: WorkFolder, texts: TextFile, rejects: Rejects) -> Iterator[TextBatch]:
-    """Yield the input's texts, then write the rows that were set aside."""
+    """Yield the input's texts, then write the bad rows that were set aside to a file in the work folder."""
     yield from texts.batches(rejects)
     work.save_rejected(rejects.rows)
 
@@ -197,7 +197,7 @@ def _read_texts(work: WorkFolder, texts: TextFile, rejects: Rejects) -> Iterator
 def _read_shards(
     work: WorkFolder, texts: TextFile, source: Path, settings: EncodeSettings, reporter: Reporter
 ) -> list[Shard]:
-    """Sort the input into shards, unless an earlier process did; removes the work folder if the input is refused."""
+    """Sort the input's texts into shards, unless an earlier call did; an InputError removes the work folder."""
     try:
         counts = work.load_counts()
         if counts is None:

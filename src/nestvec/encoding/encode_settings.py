@@ -39,7 +39,7 @@ class EncodeSettings(PointSettings):
         dimension: dimension of the vectors; None takes the run's recommendation, the export's, or the full width.
         precision: precision of the vectors; None takes the run's recommendation, the export's, or float32.
         role: `document` or `query`: what the texts are, which decides the model's prompt.
-        prompt: prompt to use instead; empty for no prompt, None for the model's own.
+        prompt: text to put before every text; empty for no prompt, None for the model's own prompt for the role.
         backend: `auto`, `torch`, `onnx` or `openvino`; see `models.encoder.open_encoder`.
         compute: `auto`, `float32` or `bfloat16`.
         engine: `local`, or `ray` for a Ray cluster whose machines share the output's folder.
@@ -51,9 +51,9 @@ class EncodeSettings(PointSettings):
     """
 
     column: str | None = option(None, "Column of the texts.")
-    id_column: str | None = option(None, "Column of the ids (row numbers).")
+    id_column: str | None = option(None, "Column of the ids (default: row numbers).")
     role: Role = option(DOCUMENT, "What the texts are, for the model's prompt: document or query.")
-    prompt: str | None = option(None, "Prompt before every text (the model's own for the role).")
+    prompt: str | None = option(None, "Prompt before every text (default: the model's own).")
     backend: str = option("auto", "torch, onnx, openvino, or auto.")
     compute: str = option("auto", "float32, bfloat16, or auto.")
     engine: str = option("local", "local, or ray for a cluster.")
@@ -61,7 +61,7 @@ class EncodeSettings(PointSettings):
     shard: int = SHARD
 
     def __post_init__(self) -> None:
-        """Raise InputError for the first invalid value."""
+        """Raise InputError for the first of these settings that has an invalid value."""
         if self.role not in ROLES:
             raise InputError(f"--role is {self.role!r}", f"one of {', '.join(ROLES)}")
         if self.engine not in ENGINES:

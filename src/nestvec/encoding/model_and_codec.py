@@ -1,4 +1,4 @@
-"""Finds the model and codec for `nestvec encode`: of a run's point, of an export, or of any model at a precision."""
+"""Finds the model and the codec for `nestvec encode`: those of a run, of an export, or of any other model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OWN = "codecs.safetensors"  # beside a model that a run trained
 
 @dataclass(frozen=True)
 class ModelAndCodec:
-    """A model and the codec for its vectors."""
+    """A model, and the codec that quantises the model's vectors."""
 
     folder: Path  # the model's folder, for `models.encoder.open_encoder`
     sha256: str  # SHA-256 of the model's weights
@@ -43,19 +43,19 @@ class ModelAndCodec:
     role: Role = DOCUMENT  # what the texts are
 
     def encoding_as(self, role: Role, prompt: str | None) -> ModelAndCodec:
-        """Return a copy for texts of a role, with another prompt if one is given."""
+        """Return a copy for texts of this role, query or document, with this prompt; None keeps the model's own."""
         query, document = (prompt if role == each else None for each in ROLES)
         return replace(self, role=role, prompts=self.prompts.override(query, document))
 
     @property
     def model_width(self) -> int:
-        """Dimension of the model's own output: the full width if vectors go onto axes, else the format's dimension."""
+        """Dimension of the model's own vectors: full width if the codec has principal axes, else that of the output."""
         axes = self.codec.axes if self.codec else None
         return self.format.dimension if axes is None else len(axes.matrix)
 
     @property
     def prompt(self) -> str:
-        """The prompt for the texts."""
+        """The prompt that is put before every text of this role."""
         return self.prompts.of(self.role)
 
 
@@ -64,14 +64,15 @@ def find_model_and_codec(model: str, settings: PointSettings) -> ModelAndCodec:
 
     Args:
         model: the folder of a finished run or an export, or a sentence-transformers model's folder or name.
-        settings: the system, for a run only, and the vectors' format. Missing parts are taken from the run's
-            recommendation or the export; for another model, they are the full width and float32.
+        settings: system (for a run only), dimension and precision. A setting of None is taken from the run's
+            recommendation or the export; for any other model, it means the full width or float32.
 
     Returns:
         The model with its codec.
 
     Raises:
-        InputError: `model` is none of these or is damaged, or the run did not measure the named point.
+        InputError: `model` is none of these or is damaged, or the run did not measure this system at this dimension and
+            precision.
     """
     system, dimension, precision = settings.system, settings.dimension, settings.precision
     if precision is not None and precision not in PRECISIONS:
@@ -82,7 +83,8 @@ def find_model_and_codec(model: str, settings: PointSettings) -> ModelAndCodec:
         found, kept = selected.model, (selected.format, selected.codec)
         return ModelAndCodec(found.path, found.sha256, _hash_model(found), *kept, "run", found.prompts)
     if system is not None:
-        raise InputError(f"is not a run's folder, which --system {system} needs", "a run, or no --system", file=model)
+        wanted = "a run's folder; leave out --system for a model or an export"
+        raise InputError(f"is not a run's folder, which --system {system} needs", wanted, file=model)
     if is_export(path):
         return _find_in_export(path, settings)
     folder = find_model(model)
@@ -91,19 +93,19 @@ def find_model_and_codec(model: str, settings: PointSettings) -> ModelAndCodec:
     own = folder.path / _OWN
     codec = load_codecs(own).get(chosen.name) if own.is_file() else None
     if codec is None and settings.axes:
-        wanted = "a run's folder or a model that a run trained, which include the axes; or no --axes"
+        wanted = "a run's folder or a model that a run trained, which include the axes; otherwise leave out --axes"
         raise InputError(f"has no principal axes for {chosen.name}, which --axes needs", wanted, file=model)
     about = folder.path, folder.sha256, _hash_model(folder)
     return _with_plain_codec(ModelAndCodec(*about, chosen, codec, "model", folder.prompts))
 
 
 def _hash_model(folder: ModelFolder) -> str:
-    """Hash a model's files without its prompts, which the user may override."""
+    """Combine the hashes of a model's files into one hash; prompts are left out, because the user may replace them."""
     return join_hashes(dict(folder.files))
 
 
 def _find_in_export(path: Path, settings: PointSettings) -> ModelAndCodec:
-    """Find an export's model and codec, at the export's point, or at a lower dimension or another precision.
+    """Find an export's model, and the codec for the export's dimension and precision or for others that are asked for.
 
     If the export is on principal axes, its model projects the vectors itself.
     """
@@ -111,7 +113,7 @@ def _find_in_export(path: Path, settings: PointSettings) -> ModelAndCodec:
     if card is None:  # `is_export` found a card just before
         raise InputError("is not an export", "a folder that `nestvec export` wrote", file=path)
     if settings.axes and not card.axes:
-        wanted = "no --axes, or a run's folder, which includes the axes"
+        wanted = "a run's folder, which includes the axes; otherwise leave out --axes"
         raise InputError("--axes is given, but this export's vectors are not on principal axes", wanted, file=path)
     width = choose_width(str(path), card.dimension, settings.dimension)
     chosen = VectorFormat(width, settings.precision or card.precision)
@@ -121,7 +123,7 @@ def _find_in_export(path: Path, settings: PointSettings) -> ModelAndCodec:
 
 
 def _with_plain_codec(target: ModelAndCodec) -> ModelAndCodec:
-    """Add a codec for float32 or float16, which needs no fitting; for other precisions, it must be fitted later."""
+    """Add the codec if it is missing and the precision is float32 or float16; other codecs must be fitted on texts."""
     if target.codec is not None:
         return target
     width = target.format.dimension

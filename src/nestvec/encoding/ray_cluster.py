@@ -1,4 +1,4 @@
-"""Encodes shards on a Ray cluster with Ray Data: an actor for each GPU, or, without GPUs, for each machine.
+"""Encodes shards on a Ray cluster with Ray Data: one actor works on each GPU, or on each machine if none has a GPU.
 
 Every machine must see the model and the output's folder under the same path; only shard numbers are sent over the
 network.
@@ -24,13 +24,13 @@ _COLUMNS = ("number", "first", "end", "rows")  # fields of a shard in a Ray data
 
 
 class _ShardActor:
-    """Encodes shards on one machine; loads the model once."""
+    """A Ray actor: a process on one machine of the cluster that loads the model once and encodes many shards."""
 
     def __init__(self, recipe: ShardRecipe) -> None:
         self._shards = recipe.open()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Encode and write the shards that a batch names; returns their numbers of rows."""
+        """Encode and write the shards that a batch of Ray Data describes; returns the number of rows of each shard."""
         for number, first, end, rows in zip(*(batch[name].tolist() for name in _COLUMNS), strict=True):
             self._shards.encode(Shard(number, (first, end), rows))
         return {"rows": batch["rows"]}
@@ -40,8 +40,8 @@ def encode_on_ray(recipe: ShardRecipe, shards: list[Shard], advance: Callable[[i
     """Encode shards on a Ray cluster: the one that `RAY_ADDRESS` names, one running on this machine, or a new one here.
 
     `advance` is called with the number of rows done since the last call. Raises InputError if the cluster cannot be
-    reached or one of its machines cannot encode as this machine does, MissingExtraError if Ray is not installed, and
-    NestvecError if a machine fails; finished shards are kept.
+    reached or one of its machines would use another backend or number format than this machine, MissingExtraError if
+    Ray is not installed, and NestvecError if a machine fails; finished shards are kept.
     """
     try:
         import ray
@@ -78,7 +78,7 @@ def connected_to_ray(ray: Any) -> Iterator[None]:  # noqa: ANN401 - the library
             try:
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             except (ConnectionError, RuntimeError, ValueError) as error:
-                wanted = "RAY_ADDRESS of a running cluster, or none to start one here"
+                wanted = "RAY_ADDRESS of a running cluster; unset RAY_ADDRESS to start one here"
                 raise InputError(f"the Ray cluster cannot be reached ({str(error).splitlines()[0]})", wanted) from error
         try:
             yield
@@ -101,7 +101,7 @@ def plan_actors(ray: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401 - the l
 
 
 def ray_failure(error: Exception) -> NestvecError:
-    """Turn a Ray error into nestvec's: the nestvec error that caused it, or else a message of one line."""
+    """Return the NestvecError that caused a Ray error, or else a new NestvecError with Ray's reason on one line."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, NestvecError):
@@ -109,4 +109,5 @@ def ray_failure(error: Exception) -> NestvecError:
         cause = getattr(cause, "cause", None) or cause.__cause__
     lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
     reason = lines[-1].strip()[:300]
-    return NestvecError(f"a machine of the Ray cluster failed ({reason}); finished shards are kept, so run it again")
+    remedy = "finished shards are kept: run `nestvec encode` again"
+    return NestvecError(f"a machine of the Ray cluster failed ({reason}); {remedy}")

@@ -1,4 +1,4 @@
-"""Encodes shards: each distinct text once; a shard's codes are written when it is complete."""
+"""Encodes the texts of `nestvec encode` shard by shard; a shard is written when all its texts are encoded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PIECE = 20_000  # texts whose vectors are in memory at once: 31 MB at 384 dimens
 
 @dataclass(frozen=True)
 class ShardEncoder:
-    """Encodes the shards of a job."""
+    """Encodes shards, and writes the quantised vectors of each into the work folder."""
 
     work: WorkFolder
     encoder: Encoder
@@ -58,7 +58,7 @@ class ShardEncoder:
 
 @dataclass(frozen=True)
 class ShardRecipe:
-    """Everything that another process needs to encode a job's shards; it must see both folders under the same paths."""
+    """All that another process needs to encode shards; it must see the work and model folders under the same paths."""
 
     work: WorkFolder
     folder: Path  # the model's folder
@@ -71,7 +71,7 @@ class ShardRecipe:
     encoder: str  # name of the encoder with which the job began; the other process must use the same
 
     def open(self) -> ShardEncoder:
-        """Load model and codec; raises InputError if this machine would use another encoder than the job began with."""
+        """Load model and codec; raises InputError if this machine would use another backend or number format."""
         encoder = open_encoder(self.folder, self.width, self.backend, self.compute, self.prompts)
         if encoder.name != self.encoder:
             wanted = f"{self.encoder} on every machine: set --backend and --compute to what all machines support"
@@ -82,10 +82,10 @@ class ShardRecipe:
 def settle_codec(
     work: WorkFolder, target: ModelAndCodec, encoder: Encoder, first: Shard, advance: Callable[[int], None]
 ) -> Codec:
-    """Return a job's codec, the target's or one fitted on the first shard's texts, and save it in the work folder.
+    """Return the codec of `target`, or else one fitted on the first shard's texts, and save it in the work folder.
 
-    Texts are assigned to shards by their hash, so the first shard is a random sample, and always the same sample. Its
-    vectors have been computed for the fit, so the shard is written, too, if it is small enough to fit in one piece.
+    A hash assigns each text to a shard, so the first shard is a random sample, and always the same sample. The fit
+    computes vectors of up to `PIECE` texts of this shard; if these are all its texts, the shard is written at once.
     `advance` is called with the number of rows done.
     """
     name = target.format.name

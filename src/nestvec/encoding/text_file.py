@@ -36,7 +36,7 @@ _QUERY_IDS = ("query_id", "qid", "id", "_id")
 
 @dataclass(frozen=True)
 class TextBatch:
-    """A batch of rows."""
+    """Some rows of a file of texts: the id and the cleaned text of each."""
 
     ids: list[str]
     texts: list[str]  # one for each id, none of them empty
@@ -44,7 +44,7 @@ class TextBatch:
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file of texts, opened but not read."""
+    """A file of texts whose columns are known, but whose rows have not been read yet."""
 
     source: Source
     template: str  # how columns form a text; `{name}` stands for the column `name`
@@ -52,7 +52,7 @@ class TextFile:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that form the text."""
+        """The columns whose values are joined to each text."""
         return template_columns(self.template)
 
     def batches(self, rejects: Rejects | None = None) -> Iterator[TextBatch]:
@@ -117,7 +117,7 @@ def open_text_file(path: Path, column: str | None = None, id_column: str | None 
 
 
 def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]:
-    """Find the text's template, and well-known names for the matching column of ids."""
+    """Choose the template that forms the text from columns, and the names that a column of ids is likely to have."""
     if given is not None:
         template = as_template(given)
         for name in template_columns(template):
@@ -146,7 +146,7 @@ def _find_id(source: Source, given: str | None, names: tuple[str, ...]) -> str |
 
 
 def _require_column(source: Source, option: str, name: str) -> str:
-    """Return the name if the file has this column; raises InputError if not."""
+    """Return the column name `name` unchanged; raises InputError if the file has no such column."""
     if name not in source.columns:
         wanted = f"--{option} to name one of " + known.quote_names(source.columns)
         raise InputError(f"there is no column {name!r}", wanted, file=source.name)

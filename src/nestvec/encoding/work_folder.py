@@ -1,4 +1,7 @@
-"""The work folder beside the output: the job's settings, texts in buckets by their hash, and finished shards."""
+"""The folder in which `nestvec encode` keeps unfinished work: settings, texts, and the shards that are encoded.
+
+The texts lie in files called buckets; a text's hash decides its bucket. A shard is a group of neighbouring buckets.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ _IDS_FILE = "ids.arrow"  # the ids in the input's order
 
 @dataclass(frozen=True)
 class Shard:
-    """Neighbouring buckets that are encoded together."""
+    """Texts that are encoded and saved together: those of some neighbouring buckets, which are files of texts."""
 
     number: int  # counted from 0
     buckets: tuple[int, int]  # number of the first bucket, and of the one after the last
@@ -43,7 +46,7 @@ class Shard:
 
 
 class ShardTexts(NamedTuple):
-    """A shard's n rows and its u distinct texts."""
+    """The n rows of a shard before it is encoded, and their u distinct texts."""
 
     rows: NDArray[np.int64]  # (n,) row numbers in the input
     text_of_row: NDArray[np.int64]  # (n,) index of each row's text in `texts`
@@ -51,7 +54,7 @@ class ShardTexts(NamedTuple):
 
 
 class ShardCodes(NamedTuple):
-    """A finished shard: its n rows and the codes of its u distinct texts."""
+    """The n rows of an encoded shard, and the quantised vectors (codes) of their u distinct texts."""
 
     rows: NDArray[np.int64]  # (n,) row numbers in the input
     text_of_row: NDArray[np.int64]  # (n,) index of each row's code in `codes`
@@ -60,26 +63,26 @@ class ShardCodes(NamedTuple):
 
 @dataclass(frozen=True)
 class WorkFolder:
-    """The folder where `nestvec encode` keeps its finished work until the output is written."""
+    """The folder where `nestvec encode` keeps finished work until the output file is complete."""
 
     root: Path  # must be the same on every machine of a cluster
 
     @property
     def codec(self) -> Path:
-        """Path of the codec's file."""
+        """Path of the file with the codec that quantises the vectors."""
         return self.root / "codec.safetensors"
 
     @property
     def joined(self) -> Path:
-        """Path of the file with all codes in the input's order, which exists while the output is written."""
+        """Path of a file with all quantised vectors in the input's order; exists only while the output is written."""
         return self.root / "joined.bin"
 
     def has_shard(self, shard: Shard) -> bool:
-        """Whether a shard is finished."""
+        """Whether the file of this shard's encoded texts exists."""
         return self.shard_path(shard).is_file()
 
     def shard_path(self, shard: Shard) -> Path:
-        """Return the path of a finished shard."""
+        """Return the path of the file for this shard's encoded texts."""
         return self.root / "shards" / f"{shard.number:06d}.npz"
 
     def _bucket_path(self, number: int) -> Path:
@@ -99,24 +102,24 @@ class WorkFolder:
             names = [name for name in {**settings, **begun} if begun.get(name) != settings.get(name)]
             if names:
                 shown = "; ".join(f"{name} was {begun.get(name)}, now {settings.get(name)}" for name in names)
-                wanted = "the same input, model and settings, another --out, or that folder removed"
+                wanted = "the same input, model and settings; otherwise give another --out, or remove that folder"
                 raise InputError(f"was begun with other settings: {shown}", wanted, file=self.root)
         else:
             remove(self.root)
             write_json(path, settings)
 
     def load_counts(self) -> list[int] | None:
-        """Read the number of rows in each bucket; gives None before the whole input is in buckets."""
+        """Read the number of rows in each bucket; None if the input has not been read to its end yet."""
         path = self.root / _COUNTS_FILE
         return list(read_json(path)["counts"]) if path.is_file() else None
 
     @property
     def rejected(self) -> Path:
-        """Path of the rows that were set aside; the file exists only if there are any."""
+        """Path of the file of bad rows that were set aside; the file exists only if there are any."""
         return self.root / "rejected.parquet"
 
     def save_rejected(self, rows: Sequence[Rejected]) -> None:
-        """Write the rows that were set aside."""
+        """Write the file of bad rows that were set aside, or remove an earlier file if there are none."""
         remove(self.rejected)
         if rows:
             with replacing(self.rejected) as temporary:
@@ -144,7 +147,7 @@ class WorkFolder:
         return rows
 
     def _append_to_buckets(self, texts: list[str], first: int, buckets: int) -> NDArray[np.int64]:
-        """Append rows to their buckets; gives the number of rows for each bucket."""
+        """Append each text, with its row number, to its bucket's file; returns how many rows each bucket received."""
         bucket = np.array([_hash_text(text) % buckets for text in texts], dtype=np.int64)
         order = np.argsort(bucket, kind="stable")
         columns = [pa.array(first + order), pa.array(texts, pa.string()).take(pa.array(order))]
@@ -156,7 +159,7 @@ class WorkFolder:
         return counts
 
     def load_distinct(self, shard: Shard) -> ShardTexts:
-        """Read a shard's rows, ascending, and its distinct texts in the order of their first rows."""
+        """Read a shard's row numbers, ascending, and its distinct texts, ordered by the first row of each."""
         paths = [self._bucket_path(number) for number in range(*shard.buckets)]
         batches = [batch for path in paths if path.is_file() for batch in _read_batches(path, _TEXTS)]
         table = pa.Table.from_batches(batches, schema=_TEXTS).sort_by("row")
@@ -165,18 +168,18 @@ class WorkFolder:
         return ShardTexts(table["row"].to_numpy(), np.array(text_of_row, dtype=np.int64), list(numbers))
 
     def load_ids(self) -> Iterator[pa.Array]:
-        """Yield all ids in the input's order, in pieces."""
+        """Yield the ids of all rows in the input's order, as one Arrow array for each batch that was read."""
         for batch in _read_batches(self.root / _IDS_FILE, _IDS):
             yield batch.column("id")
 
     def save_shard(self, shard: Shard, members: ShardTexts, codes: NDArray[Any]) -> None:
-        """Write a finished shard: its n rows and the (u, …) codes of its u distinct texts."""
+        """Write an encoded shard: its row numbers, and the code (quantised vector) of each distinct text."""
         flat = np.ascontiguousarray(codes).view(np.uint8).reshape(len(codes), -1)
         with replacing(self.shard_path(shard)) as temporary, temporary.open("wb") as stream:
             np.savez(stream, rows=members.rows, place=members.text_of_row, codes=flat)
 
     def load_shard(self, shard: Shard) -> ShardCodes:
-        """Read a finished shard; raises InputError if its file is damaged."""
+        """Read an encoded shard from its file; raises InputError if the file is damaged."""
         path = self.shard_path(shard)
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
@@ -189,7 +192,7 @@ class WorkFolder:
 def group_shards(counts: list[int], size: int) -> list[Shard]:
     """Group neighbouring buckets into shards of at most `size` rows; a larger bucket becomes a shard of its own.
 
-    `counts` are the numbers of rows in the buckets. Every row is in exactly one shard.
+    `counts` holds the number of rows in each bucket. Every row of the input is in exactly one shard.
     """
     shards: list[Shard] = []
     first = rows = 0
@@ -212,7 +215,7 @@ def _append_batch(path: Path, batch: pa.RecordBatch) -> None:
 
 
 def _read_batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of a file that `_append_batch` wrote."""
+    """Yield the Arrow record batches of a file to which `_append_batch` appended them."""
     with pa.OSFile(str(path)) as stream:
         for message in pa.ipc.MessageReader.open_stream(stream):
             yield pa.ipc.read_record_batch(message, schema)

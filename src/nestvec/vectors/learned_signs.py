@@ -1,14 +1,16 @@
 """The codec for binary: one bit per dimension, over directions learned from the documents instead of drawn at random.
 
-A vector without its lean (its component along the documents' mean) is approximated by a sum of d directions, each with
-the sign that its bit states. Learning alternates two steps: given the signs, the directions are a least-squares fit to
-the documents; given the directions, a bit is flipped wherever that brings the sum nearer to the vector. This is
-additive quantisation (Babenko & Lempitsky 2014) with two words in a codebook, one the negative of the other. Documents
-of one catalogue vary in few directions, so a sum of d directions describes them better than d independent signs: for
-MiniLM's vectors of product titles, a seventh of the variance is lost instead of a third.
+A vector's lean, its component along the documents' mean, is stored apart, in one byte. The rest of a vector with d
+numbers is approximated by a sum of d directions; each of the d bits says whether its direction is added or subtracted.
+Learning alternates two steps: for given bits, the directions are fitted to the documents by least squares; for given
+directions, a bit is flipped wherever that brings the sum nearer to the vector. This is additive quantisation (Babenko &
+Lempitsky 2014) with codebooks of two entries, one the negative of the other. Documents of one catalogue vary in few
+directions, so learned directions describe them better than random ones: for MiniLM's vectors of product titles, a
+seventh of the variance is lost instead of a third.
 
-The factor of `Rotated` corrects the length that a sum loses. As in `rotation.py`, all numbers are rounded to grids on
-which sums are exact in any order, so that a code does not depend on the batch.
+A factor stored with each vector corrects the length that the sum loses (`rabitq.py`). As in `rotation.py`, all numbers
+are rounded to multiples of a power of two, so that sums are exact in any order and a vector's code is the same in any
+batch.
 """
 
 from __future__ import annotations
@@ -37,11 +39,13 @@ _SWEEPS = 4  # passes over all bits when a vector is encoded; further passes fli
 
 @dataclass(frozen=True)
 class LearnedSigns(Rotated):
-    """The codec for binary; the step of `Rotated` is unused and 0, because the directions have lengths of their own.
+    """The codec for binary: stores, for each direction learned from the documents, whether it is added or subtracted.
+
+    The `step` that it inherits from `Rotated` is not used and 0, because the directions include their lengths.
 
     Attributes:
-        directions: (d, d) float32, the direction of each bit in a row; entries are multiples of 2^-grid.
-        grid: bits after the point of the directions' entries.
+        directions: (d, d) float32, one direction for each of the d bits in a row; entries are multiples of 2^-grid.
+        grid: number of binary digits after the point in the entries of `directions`.
     """
 
     directions: NDArray[np.float32]
@@ -49,9 +53,9 @@ class LearnedSigns(Rotated):
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32], bits: int = 1) -> Self:
-        """Learn axis, directions and ranges from (n, d) documents; only the first 2 million numbers are used."""
+        """Learn the codec from documents, one vector per row; only the first 2 million numbers are used."""
         if bits != 1:
-            raise ValueError(f"bits must be 1 for signs, not {bits}")
+            raise ValueError(f"bits must be 1 for learned signs, not {bits}")
         rough, rest = find_lean(vectors, bits)
         make = partial(cls, bits, rough.step, rough.axis, rough.lean)
         taught = np.delete(rest, slice(None, None, _LEFT_OUT), axis=0)
@@ -67,16 +71,16 @@ class LearnedSigns(Rotated):
 
     @property
     def extra_bytes(self) -> int:
-        """Bytes stored once for the whole corpus: those of `Rotated`, the directions and their grid."""
+        """Size in bytes of all that is stored once for the whole corpus, most of it the learned directions."""
         return super().extra_bytes + self.directions.nbytes + 8
 
     @cached_property
     def stretch(self) -> float:
-        """The most by which `turn` can lengthen a vector: the spectral norm of the directions."""
+        """The largest factor by which `turn` can lengthen a vector: the spectral norm of the matrix of directions."""
         return float(np.linalg.norm(self.directions, 2))
 
     def turn(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Compute the (n, d) dot products of (n, d) vectors with the directions."""
+        """Compute the dot products of n vectors with the d directions, as (n, d); they are the same in any batch."""
         turned: NDArray[np.float64] = np.ldexp(_to_grid(vectors, _VECTOR_BITS) @ self._whole.T, -self._fine_bits)
         return turned
 
@@ -88,18 +92,18 @@ class LearnedSigns(Rotated):
         return ((levels @ self._whole) * (factors * 2.0**-self.grid)).astype(np.float32)
 
     def _descend(self, turned: NDArray[np.float64], signs: NDArray[np.float64], sweeps: int) -> NDArray[np.float64]:
-        """Flip bits, one after the other, wherever that brings the sum of directions nearer to the vector.
+        """Flip signs, one after the other, wherever that brings the signed sum of directions nearer to the vector.
 
-        With r the difference between vector and sum, and v the direction of a bit with sign s, a flip adds
-        4 (s r·v + v·v) to the squared error.
+        Let r be the vector minus the sum, and v a direction with sign s: flipping s adds 4 (s r·v + v·v) to the squared
+        error.
 
         Args:
-            turned: result of `turn` for (n, d) vectors without their lean.
-            signs: (n, d) initial signs, -1 or 1.
-            sweeps: most passes over all bits.
+            turned: (n, d) dot products of n vectors with the d directions, from `turn`.
+            signs: (n, d) initial signs of the directions for each vector, -1 or 1.
+            sweeps: how many times to go through all signs at most.
 
         Returns:
-            (n, d) signs.
+            (n, d) improved signs.
         """
         signs, between = signs.copy(), self._between
         lacking = np.ldexp(turned, self._fine_bits) - signs @ between  # r·v, as integers
@@ -116,17 +120,17 @@ class LearnedSigns(Rotated):
 
     @property
     def _fine_bits(self) -> int:
-        """Bits after the point of a vector's exact dot products with the directions."""
+        """Number of binary digits after the point in an exact dot product of a vector with a direction."""
         return _VECTOR_BITS + self.grid
 
     @cached_property
     def _whole(self) -> NDArray[np.float64]:
-        """(d, d) the directions as integers on their grid."""
+        """The matrix of directions times 2^grid, which makes every entry an integer."""
         return _to_grid(self.directions, self.grid)
 
     @cached_property
     def _between(self) -> NDArray[np.float64]:
-        """(d, d) dot products of the directions with each other, in units of 2^-`_fine_bits`."""
+        """(d, d) dot products of the d directions with each other, as multiples of 2^-`_fine_bits`."""
         products: NDArray[np.float64] = np.ldexp(self._whole @ self._whole.T, _VECTOR_BITS - self.grid)
         return products
 
@@ -136,16 +140,16 @@ def _signs_of(turned: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _to_grid(values: NDArray[np.float32], bits: int) -> NDArray[np.float64]:
-    """Round values to multiples of 2^-bits and return these multiples as integers."""
+    """Multiply values by 2^bits and round the results to integers."""
     whole: NDArray[np.float64] = np.rint(np.ldexp(values.astype(np.float64), bits))
     return whole
 
 
 def _fit_directions(rest: NDArray[np.float32], signs: NDArray[np.float64]) -> tuple[NDArray[np.float32], int]:
-    """Fit directions by least squares; returns them and the bits of the finest grid on which sums are exact.
+    """Fit the directions to documents with given signs by least squares, and round them so that all sums are exact.
 
-    For regularisation, d artificial vectors are added whose best directions are those of the random rotation. So a few
-    documents do not decide alone what the signs of later documents mean.
+    The fit is regularised towards the directions of the random rotation, so that a small number of documents does not
+    decide the directions alone. Returns the (d, d) directions, and their number of binary digits after the point.
     """
     width = signs.shape[1]
     step = float(np.abs(rest).mean(dtype=np.float64)) if rest.size else 0.0

@@ -23,7 +23,7 @@ def map_array(path: Path, kind: DTypeLike, expected: str) -> NDArray[Any]:
     Args:
         path: the file.
         kind: the dtype that the array must have.
-        expected: what the file should be, for messages.
+        expected: what the file should contain, for error messages.
 
     Returns:
         The memory-mapped array, in C order.
@@ -42,7 +42,7 @@ def map_array(path: Path, kind: DTypeLike, expected: str) -> NDArray[Any]:
     if found != kind or is_turned:
         order = " in Fortran order" if is_turned else ""
         problem = f"is damaged: it holds {' by '.join(map(str, shape))} numbers of {found}{order}"
-        raise InputError(problem, f"{expected}, of {np.dtype(kind)}", file=path)
+        raise InputError(problem, f"{expected}, with numbers of type {np.dtype(kind)}", file=path)
     if min(shape, default=0) < 0 or start + prod(shape) * found.itemsize != path.stat().st_size:
         problem = f"is damaged: its size does not match its header, {' by '.join(map(str, shape))} numbers of {found}"
         raise InputError(problem, expected, file=path)

@@ -61,7 +61,7 @@ def save_codecs(path: Path, codecs: Mapping[str, Codec]) -> None:
 
 
 def load_codecs(path: Path) -> dict[str, Codec]:
-    """Read the codecs, by name, that `save_codecs` wrote.
+    """Read the codecs of a file that `save_codecs` wrote, by names such as `384.int8`.
 
     Raises InputError if the file is missing, damaged, or in another format.
     """
@@ -76,7 +76,7 @@ def load_codecs(path: Path) -> dict[str, Codec]:
             for (key, kind), values in parts.items()
         }
         if turned:
-            raise ValueError(f"the file has axes but no codec for {', '.join(turned)}")
+            raise ValueError(f"the file has principal axes but no codec for {', '.join(turned)}")
         for key, codec in codecs.items():
             _check_codec(key, codec)
         return codecs
@@ -85,7 +85,7 @@ def load_codecs(path: Path) -> dict[str, Codec]:
 
 
 def _codec_tensors(key: str, codec: Codec) -> dict[str, NDArray[Any]]:
-    """Convert a codec's fields to arrays named `key/class/field`; a range becomes an array of two numbers."""
+    """Convert a codec's fields to arrays with names such as `384.int8/int8/scale`; a range becomes two numbers."""
     name = type(codec).__name__
     if _KINDS.get(name.lower()) is not type(codec):
         raise TypeError(f"a codec of {name} cannot be saved; add {name} to _KINDS in vectors/stored.py")
@@ -101,12 +101,12 @@ def _codec_tensors(key: str, codec: Codec) -> dict[str, NDArray[Any]]:
 
 
 def _own_fields(codec: Any) -> list[Field[Any]]:  # noqa: ANN401 - every codec is a dataclass
-    """Return a codec's fields except `axes`."""
+    """Return the dataclass fields of a codec, without `axes`, which are stored under names of their own."""
     return [entry for entry in fields(codec) if entry.name != _AXES]
 
 
 def _parse_fields(values: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Convert arrays to a codec's fields: numbers, ranges or arrays."""
+    """Convert stored arrays back to a codec's fields: an array of one number to a number, a range to a `Range`."""
     ranges = {entry.name for entry in fields(Rotated) if entry.type == Range.__name__}
     return {
         name: value.item() if value.ndim == 0 else Range(*value.tolist()) if name in ranges else value
@@ -115,7 +115,7 @@ def _parse_fields(values: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def _check_codec(name: str, codec: Any) -> None:  # noqa: ANN401 - of any kind
-    """Raise ValueError if a codec's fields contradict each other, or the vector format that its name states."""
+    """Raise ValueError if a codec's fields contradict each other, or the dimension and precision in its name."""
     widths = set()
     for entry in _own_fields(codec):
         value: Any = getattr(codec, entry.name)
@@ -140,11 +140,11 @@ def _check_codec(name: str, codec: Any) -> None:  # noqa: ANN401 - of any kind
 
 
 def _check_axes(name: str, axes: Axes, dimension: int) -> None:
-    """Raise ValueError if the axes are not float32, or their number is not the codec's dimension."""
+    """Raise ValueError if a codec's principal axes are not float32, or are not as many as its dimension."""
     are_float32 = axes.matrix.dtype == np.float32 == axes.shift.dtype
     fit = axes.matrix.ndim == 2 and axes.shift.shape == axes.matrix.shape[1:] == (dimension,) <= axes.matrix.shape[:1]
     if not (are_float32 and fit):
-        raise ValueError(f"the axes of {name} are not float32, or their number is not its dimension {dimension}")
+        raise ValueError(f"the principal axes of {name} must be {dimension} axes of float32")
 
 
 def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
@@ -163,12 +163,12 @@ def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     if about.get("crc32") != _tensor_checksum(tensors):
         raise InputError("is damaged: checksum mismatch", _EXPECTED, file=path)
     if any(np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all() for value in tensors.values()):
-        raise InputError("is damaged: it holds NaN or infinity", _EXPECTED, file=path)
+        raise InputError("is damaged: a codec's numbers include NaN or infinity", _EXPECTED, file=path)
     return tensors
 
 
 def _parse_metadata(about: str) -> dict[str, Any]:
-    """Parse the metadata; gives an empty dictionary if it is not a JSON object."""
+    """Parse the file's metadata; returns an empty dictionary if it is not a JSON object."""
     try:
         metadata = json.loads(about)
     except ValueError:
@@ -177,7 +177,7 @@ def _parse_metadata(about: str) -> dict[str, Any]:
 
 
 def _tensor_checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
-    """Compute a CRC-32 of names and bytes; safetensors itself detects a file cut short, but not changed bits."""
+    """Compute a CRC-32 of all arrays and names, because safetensors detects a file cut short but not changed bits."""
     checksum = 0
     for name in sorted(tensors):
         checksum = zlib.crc32(np.ascontiguousarray(tensors[name]).data, zlib.crc32(name.encode(), checksum))
