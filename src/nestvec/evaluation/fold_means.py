@@ -1,9 +1,9 @@
-"""Statistics over the means of folds: each fold has its own training, measured on the fold's queries only.
+"""Statistics over the means of folds: for each fold a model is trained, which is measured on the fold's queries only.
 
-Another training would have given another model. A fold's mean varies with its queries and with its training, so
-Student's t over the folds' means covers both, as long as the trainings vary independently. The folds' trainings share
-most of their queries and so vary less than new trainings would; no estimate from the same data can tell by how much
-(Bengio & Grandvalet 2004).
+Training again would give another model. A fold's mean metric varies with the fold's queries and with its training, so
+Student's t over the folds' means covers both kinds of variation, as long as the trainings vary independently. The
+folds' trainings share most of their queries and so vary less than new trainings would; no estimate from the same data
+can tell by how much (Bengio & Grandvalet 2004).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SAME = 1e-9  # smaller differences are rounding errors
 
 
 class FoldMeans:
-    """Errors, bounds and tests of means over q queries that were measured in folds.
+    """Standard errors, bounds and tests for means over q queries that were measured in folds.
 
     Args:
         folds: (q,) the fold of each query; any integers that differ between folds.
@@ -30,7 +30,7 @@ class FoldMeans:
         self.count = int(self._fold.max()) + 1
 
     def errors(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Compute the (c,) standard errors of the means of (q, c) values; infinite for a single fold.
+        """Compute the standard error of each column's mean, with a row per query; infinite for a single fold.
 
         Larger folds weigh more, as they do in the mean (ratio estimator over clusters, Cochran 1977, 11.7).
         """
@@ -42,20 +42,20 @@ class FoldMeans:
         return errors
 
     def reach(self, values: NDArray[np.float64], level: float) -> NDArray[np.float64]:
-        """Compute how far below the means of (q, c) values the true ones can lie (one-sided, `level` > 0.5): (c,)."""
+        """Compute how far the true mean of each column can lie below its mean, at a one-sided `level` above 0.5."""
         from scipy.special import stdtrit
 
         reach: NDArray[np.float64] = stdtrit(self._freedom, level) * self.errors(values)
         return reach
 
     def chance_above(self, values: NDArray[np.float64], limit: float) -> float:
-        """Compute the confidence (0 to 1) that the true mean of (q,) values exceeds a limit."""
+        """Compute the confidence, from 0 to 1, that the true mean of the queries' values exceeds a limit."""
         from scipy.special import stdtr
 
         return float(stdtr(self._freedom, self._distance(values, limit)))
 
     def test(self, difference: NDArray[np.float64]) -> float:
-        """Compute the two-sided p-value of the mean of (q,) paired differences."""
+        """Compute the two-sided p-value for the mean of the queries' paired differences."""
         from scipy.special import stdtr
 
         return float(2 * stdtr(self._freedom, -abs(self._distance(difference, 0.0))))
@@ -65,7 +65,7 @@ class FoldMeans:
         return max(1, self.count - 1)
 
     def _distance(self, values: NDArray[np.float64], limit: float) -> float:
-        """Compute how many standard errors the mean lies above a limit; infinite where all folds agree."""
+        """Compute how many standard errors the mean lies above a limit; infinite if all folds have the same mean."""
         distance, error = float(values.mean()) - limit, float(self.errors(values[:, None])[0])
         if error <= _SAME:  # all folds agree
             return 0.0 if abs(distance) <= _SAME else float(np.copysign(np.inf, distance))

@@ -37,9 +37,10 @@ class Ranking:
 
     Attributes:
         point: the system with its dimension and precision.
-        rows: (q, k) documents, best first, as rows of the catalogue.
-        scores: (q, k) float32.
-        codec: the codec of the documents' vectors; None for rankings that are not of one format, such as BM25's.
+        rows: (q, k) the rows in the catalogue of each query's k documents, best first.
+        scores: (q, k) float32, the scores of these documents.
+        codec: the codec of the documents' vectors; None if the ranking does not come from vectors of one dimension and
+            precision, such as BM25's.
     """
 
     point: Point
@@ -56,7 +57,7 @@ class Catalogue:
         ids: d document ids.
         texts: d texts.
         own: (q,) for each query, the row of the document that is the query itself, which rankings leave out; -1 for a
-            query that is not a document, None where no query is.
+            query that is not a document. None if no query is a document.
     """
 
     ids: Sequence[str]
@@ -65,14 +66,14 @@ class Catalogue:
 
     @cached_property
     def places(self) -> NDArray[np.int64]:
-        """(d,) the position of each document in tie order."""
+        """The position of each document in `order`, the order in which documents of equal score are ranked."""
         places = np.empty(len(self.order), dtype=np.int64)
         places[self.order] = np.arange(len(places))
         return places
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
-        """(d,) the documents' rows in tie order: from the greatest id to the smallest."""
+        """The documents' rows in the order in which equal scores are ranked: from the greatest id to the smallest."""
         return tie_order(self.ids)
 
 
@@ -84,8 +85,9 @@ class Topics:
         rows: (q,) rows of the data set's queries.
         ids: q query ids.
         splits: (q,) `validation` or `test`.
-        texts: (q,) a number for each query's text; queries with the same text are drawn together. None: all differ.
-        folds: (q,) the fold that measured each query; None where one training measured all.
+        texts: (q,) a number for each query's text, so that a bootstrap draws queries with the same text together; None
+            if all texts differ.
+        folds: (q,) the fold in which each query was measured; None if one training measured all queries.
     """
 
     rows: NDArray[np.int64]
@@ -95,7 +97,7 @@ class Topics:
     folds: NDArray[np.int64] | None = None
 
     def texts_of(self, split: str) -> NDArray[np.int64] | None:
-        """Select the text numbers of one split; None where all texts differ."""
+        """Return the number of each query's text, for the queries of one split; None if all texts differ."""
         return None if self.texts is None else self.texts[self.splits == split]
 
     def bootstraps(self, resamples: int, rng: np.random.Generator) -> dict[str, Bootstrap]:
@@ -108,7 +110,7 @@ class Topics:
         }
 
     def folds_of(self, split: str) -> FoldMeans | None:
-        """Select the folds of one split's queries; None where one training measured all."""
+        """Return the folds in which the queries of one split were measured; None if one training measured all."""
         return None if self.folds is None else FoldMeans(self.folds[self.splits == split])
 
 
@@ -118,7 +120,7 @@ Values = dict[Point, dict[str, "NDArray[np.float64]"]]  # per point and metric, 
 def summarise_surface(
     values: Values, topics: Topics, documents: int, bootstraps: dict[str, Bootstrap]
 ) -> list[dict[str, Any]]:
-    """Compute the rows of the surface for `results.json`: means with intervals, per point and split."""
+    """Compute every metric's mean and interval, by system, dimension, precision and split, for `results.json`."""
     intervals = {split: _find_intervals(values, topics.splits == split, one) for split, one in bootstraps.items()}
     return [
         {
@@ -134,13 +136,13 @@ def summarise_surface(
 
 
 def _find_intervals(values: Values, chosen: NDArray[np.bool_], bootstrap: Bootstrap) -> Iterator[Interval]:
-    """Compute the interval of every metric of every point over the chosen queries."""
+    """Compute mean and interval of every metric of every system, dimension and precision over the chosen queries."""
     columns = [metric[chosen] for metrics in values.values() for metric in metrics.values()]
     return iter(_resample_columns(columns, bootstrap))
 
 
 def _resample_columns(columns: Sequence[NDArray[np.float64]], bootstrap: Bootstrap) -> list[Interval]:
-    """Compute the interval of each column's mean; up to `_COLUMNS` columns are resampled together."""
+    """Compute mean and interval of each column of values; resamples `_COLUMNS` columns at a time to save memory."""
     parts = [columns[first : first + _COLUMNS] for first in range(0, len(columns), _COLUMNS)]
     intervals = map_in_threads(lambda part: bootstrap.intervals(np.stack(part, axis=1)), parts)
     return [interval for part in intervals for interval in part]
@@ -151,18 +153,18 @@ def compare_systems(
 ) -> list[dict[str, Any]]:
     """Compare all systems at full width and precision, pair by pair on the test split, Holm-corrected together.
 
-    The family is what the report shows: every pair among BM25, the systems and their fusions with BM25, in three
-    metrics.
+    The p-values are corrected for all comparisons that the report shows: every pair among BM25, the systems and the
+    systems fused with BM25, in three metrics.
 
     Args:
-        values: per-query values of every point.
-        topics: the queries.
-        bootstrap: resamples of the test queries.
+        values: the value of each query by metric, for every system, dimension and precision.
+        topics: the queries that were measured.
+        bootstrap: the resamples of the test queries.
         resamples: the number of random sign vectors of each randomisation test.
         rng: the generator of the signs.
 
     Returns:
-        Comparisons for `results.json`.
+        The comparisons, as they are written to `results.json`.
     """
     test = topics.splits == "test"
     shown = full_width(point for point in values if point.is_alone or point.kind == HYBRID)
