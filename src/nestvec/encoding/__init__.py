@@ -1,1 +1,4 @@
-"""Encodes a file of texts to one Parquet file: each distinct text once, in shards, so that a killed job can resume."""
+"""Encodes a file of texts to one Parquet file.
+
+Each distinct text is encoded once. Finished work is saved shard by shard, so that a killed job can resume.
+"""

@@ -71,7 +71,7 @@ class ShardRecipe:
     encoder: str  # name of the encoder with which the job began; the other process must use the same
 
     def open(self) -> ShardEncoder:
-        """Load model and codec; raises InputError if this machine would use another encoder than the job began with."""
+        """Load model and codec; raises InputError if this machine would use another backend or number format."""
         encoder = open_encoder(self.folder, self.width, self.backend, self.compute, self.prompts)
         if encoder.name != self.encoder:
             wanted = f"{self.encoder} on every machine: set --backend and --compute to what all machines support"
@@ -84,8 +84,8 @@ def settle_codec(
 ) -> Codec:
     """Return the codec of an encoding job, fitted on the first shard if need be, and save it in the work folder.
 
-    Texts are assigned to shards by their hash, so the first shard is a random sample, and always the same sample. Its
-    vectors have been computed for the fit, so the shard is written, too, if it is small enough to fit in one piece.
+    A hash assigns each text to a shard, so the first shard is a random sample, and always the same sample. The fit
+    computes vectors of up to `PIECE` texts of this shard; if these are all its texts, the shard is written at once.
     `advance` is called with the number of rows done.
     """
     name = target.format.name

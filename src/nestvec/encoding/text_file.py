@@ -44,7 +44,7 @@ class TextBatch:
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file of texts, opened but not read."""
+    """A file of texts whose columns are known, but whose rows have not been read yet."""
 
     source: Source
     template: str  # how columns form a text; `{name}` stands for the column `name`
@@ -117,7 +117,7 @@ def open_text_file(path: Path, column: str | None = None, id_column: str | None 
 
 
 def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]:
-    """Find the text's template, and well-known names for the matching column of ids."""
+    """Choose the template that forms the text from columns, and the names that a column of ids is likely to have."""
     if given is not None:
         template = as_template(given)
         for name in template_columns(template):

@@ -1,9 +1,9 @@
-"""Fits BM25's settings, and the fusion of its scores with those of vectors, before anything is measured.
+"""Fits BM25's settings, and how BM25's scores and vector scores are fused, before anything is measured.
 
-Both are fitted on training queries only, so neither validation nor test queries leak into a setting. The vectors are
-the pretrained model's, which has not seen the training queries, so its cosines are as good on them as on any other
-query. A trained model ranks the queries that it was trained on too well, which would take weight from BM25. Settings
-that were fitted for the pretrained model suit the fine-tuned models as well; this was measured (docs/decisions.md).
+BM25 and fusion are fitted on training queries only, so that no validation or test query influences a setting. Fusion
+is fitted with vectors of the pretrained model, because a fine-tuned model ranks the queries that it was trained on too
+well, which would give BM25 too little weight. Settings that were fitted for the pretrained model suit the fine-tuned
+models as well; this was measured (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class FitQueries:
     """Training queries to fit on, with the catalogue that they search.
 
     Attributes:
-        texts: q texts.
+        texts: the texts of the q queries.
         judgements: the queries' judgements.
-        catalogue: the documents that are searched; its `own` belongs to these queries.
-        metric: the metric to maximise.
+        catalogue: the documents that are searched; its `own` states which document is each of these queries itself.
+        metric: name of the metric to maximise, such as `ndcg@10`.
     """
 
     texts: Sequence[str]
@@ -71,17 +71,17 @@ class FitQueries:
 
 
 def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings, dict[str, float]]:
-    """Choose k1 and b, whether stop words and stems count, and whether unknown query words are corrected.
+    """Choose BM25's k1 and b, and whether to stem words, drop stop words and correct unknown query words.
 
-    Each value of the grid of k1 and b is averaged with its neighbours before the best is taken, as single values vary
-    by chance.
+    k1 and b are chosen on a grid. Each cell's metric is averaged with its neighbours' first, as single cells vary by
+    chance.
 
     Args:
         queries: queries of the training split.
         language: the catalogue's language, a key of `settings.LANGUAGES`.
 
     Returns:
-        The tuned index, its settings, and every setting that was tried with the metric that it reached.
+        The tuned BM25 index, its settings, and the mean metric of every setting that was tried.
     """
     untuned = LexicalSettings(WordForms(language))
     texts = [queries.catalogue.texts[row] for row in queries.catalogue.order]
@@ -109,19 +109,22 @@ def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings
 def fit_fusion(
     queries: FitQueries, words: Bm25, coded: Iterable[Coded]
 ) -> tuple[Fusion, dict[str, float], dict[str, float]]:
-    """Choose the normalisation for all vectors, and BM25's weight for each dimension.
+    """Choose how scores are normalised before they are fused, and BM25's weight for vectors of each dimension.
 
-    All precisions of a dimension (and of a number of principal axes) share a weight, which makes the estimate steadier.
-    Of all weights within one standard error of the best, the one nearest to 0.5 is taken: few queries decide little,
-    and trained vectors, which are better than the pretrained ones used here, need less weight on BM25.
+    All precisions of a dimension share a weight, which makes the estimate steadier; vectors on principal axes have a
+    weight of their own. Of all weights within one standard error of the best, the one nearest to 0.5 is taken: a few
+    queries prove little, and fine-tuned vectors, which are better than the pretrained ones used here, need less weight
+    on BM25.
 
     Args:
         queries: queries of the training split.
         words: the BM25 index.
-        coded: the pretrained model's documents in several formats, the full one first, with the queries' vectors.
+        coded: the pretrained model's vectors of documents and queries at several dimensions and precisions, the full
+            ones first.
 
     Returns:
-        The fusion for full vectors, the weight by format, and everything that was tried with the metric reached.
+        The fusion for full vectors, BM25's weight by vector format (such as `192.int8`), and the mean metric of
+        every normalisation that was tried.
     """
     lexical = ask_words(words, queries.texts, queries.catalogue)
     fusion, tried = Fusion(), dict[str, float]()
@@ -181,8 +184,8 @@ def _is_clear(gain: NDArray[np.float64]) -> bool:
 def _most_even_of_the_best(values: NDArray[np.float64]) -> int:
     """Choose the weight nearest to 0.5 among those within a standard error of the best, given w x q metric values.
 
-    The standard error is that of the paired difference to the best weight (one-standard-error rule, Breiman et al.
-    1984).
+    `values` holds the metric for each weight (row) and query (column). The standard error is that of the paired
+    difference to the best weight (one-standard-error rule, Breiman et al. 1984).
     """
     best = int(_smooth(values.mean(axis=1)[:, None]).argmax())
     lost = values[best] - values

@@ -1,9 +1,9 @@
-"""Statistics over the means of folds: each fold has its own training, measured on the fold's queries only.
+"""Statistics over the means of folds: for each fold a model is trained, which is measured on the fold's queries only.
 
-Another training would have given another model. A fold's mean varies with its queries and with its training, so
-Student's t over the folds' means covers both, as long as the trainings vary independently. The folds' trainings share
-most of their queries and so vary less than new trainings would; no estimate from the same data can tell by how much
-(Bengio & Grandvalet 2004).
+Training again would give another model. A fold's mean metric varies with the fold's queries and with its training, so
+Student's t over the folds' means covers both kinds of variation, as long as the trainings vary independently. The
+folds' trainings share most of their queries and so vary less than new trainings would; no estimate from the same data
+can tell by how much (Bengio & Grandvalet 2004).
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class FoldMeans:
         return reach
 
     def chance_above(self, values: NDArray[np.float64], limit: float) -> float:
-        """Compute the confidence (0 to 1) that the true mean of (q,) values exceeds a limit."""
+        """Compute the confidence, from 0 to 1, that the true mean of the queries' values exceeds a limit."""
         from scipy.special import stdtr
 
         return float(stdtr(self._freedom, self._distance(values, limit)))
 
     def test(self, difference: NDArray[np.float64]) -> float:
-        """Compute the two-sided p-value of the mean of (q,) paired differences."""
+        """Compute the two-sided p-value for the mean of the queries' paired differences."""
         from scipy.special import stdtr
 
         return float(2 * stdtr(self._freedom, -abs(self._distance(difference, 0.0))))

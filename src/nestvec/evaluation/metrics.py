@@ -1,10 +1,11 @@
 """Retrieval metrics per query, one small function each; nothing is averaged over queries.
 
-Each function returns (q,) values between 0 and 1. `ranked` holds the (q, k) gains of the ranked documents, best first.
-`relevant_from` is the gain from which a document is relevant; `relevant` holds the (q,) numbers of relevant documents
-in the whole corpus, at least 1 each. A document that nobody judged has gain `UNJUDGED` and counts as not relevant, with
-gain 0. All values agree with trec_eval's on the same files. Metrics named `condensed-…` are computed on rankings from
-which unjudged documents were removed (Sakai 2007).
+Each function returns one value between 0 and 1 for each of q queries. A gain is a judged grade as an integer, in
+thousandths of a grade. `ranked` holds the gains of each query's k ranked documents, best first, as (q, k). A document
+is relevant from the gain `relevant_from` on; `relevant` holds each query's number of relevant documents in the whole
+corpus, at least 1. A document that nobody judged has gain `UNJUDGED` and counts as not relevant, with gain 0. All
+values agree with trec_eval's on the same files. Metrics named `condensed-…` are computed on rankings from which
+unjudged documents were removed (Sakai 2007).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _DEEPEST = 100  # ranks of the best possible order that are kept
 
 
 def recall(ranked: NDArray[np.int64], relevant_from: int, relevant: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Compute the share of each query's relevant documents that were ranked."""
+    """Compute recall: the share of each query's relevant documents that are in its ranking."""
     share: NDArray[np.float64] = (ranked >= relevant_from).sum(axis=1) / relevant
     return share
 
@@ -36,7 +37,8 @@ def mean_recall(
 
     Args:
         rankings: query id to document ids, best first.
-        gains: query id to document id to gain; every ranked query has a relevant document.
+        gains: for each query id, a mapping of document id to gain (grade in thousandths); every ranked query has a
+            relevant document.
         relevant_from: gain from which a document is relevant.
         cutoff: how many documents of each ranking count.
 
@@ -54,13 +56,13 @@ def mean_recall(
 
 
 def reciprocal_rank(ranked: NDArray[np.int64], relevant_from: int) -> NDArray[np.float64]:
-    """Compute 1 / rank of the first relevant document; 0 if none is ranked."""
+    """Compute 1 / rank of each query's first relevant document; 0 if its ranking has none."""
     hits = ranked >= relevant_from
     return np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0)
 
 
 def precision(ranked: NDArray[np.int64], relevant_from: int, cutoff: int) -> NDArray[np.float64]:
-    """Compute the share of the first `cutoff` ranks that hold a relevant document; empty ranks count as 0."""
+    """Compute the share of the first `cutoff` ranks that hold a relevant document; an empty rank holds none."""
     share: NDArray[np.float64] = (ranked >= relevant_from).sum(axis=1) / cutoff
     return share
 
@@ -74,7 +76,10 @@ def accuracy(ranked: NDArray[np.int64], relevant_from: int) -> NDArray[np.float6
 def average_precision(
     ranked: NDArray[np.int64], relevant_from: int, relevant: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Sum the precision at the ranks of relevant documents, over all relevant ones (trec_eval's map)."""
+    """Compute average precision: the precision at each relevant document's rank, averaged over all relevant documents.
+
+    A relevant document that is not ranked counts as 0. The values are those of trec_eval's `map`.
+    """
     hits = ranked >= relevant_from
     at = hits.cumsum(axis=1) / np.arange(1, ranked.shape[1] + 1)
     average: NDArray[np.float64] = np.where(hits, at, 0.0).sum(axis=1) / relevant
@@ -87,8 +92,9 @@ def ndcg(ranked: NDArray[np.number], ideal: NDArray[np.number]) -> NDArray[np.fl
     Source: Järvelin & Kekäläinen 2002, with the discount 1 / log2(rank + 1) of trec_eval.
 
     Args:
-        ranked: (q, k) gains in ranked order, linear in the grade or exponential (`exponential_gains`).
-        ideal: (q, c) each query's highest gains up to the cutoff c, descending, padded with 0; the first is above 0.
+        ranked: (q, k) the gains of each query's ranked documents, best first, linear in the grade or exponential
+            (`exponential_gains`).
+        ideal: (q, c) each query's c highest gains, descending, padded with 0; the first is above 0.
 
     Returns:
         (q,) values between 0 and 1.
@@ -112,7 +118,7 @@ def condense_rankings(ranked: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def judged_share(ranked: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Compute the share of the (q, k) ranked documents that somebody judged; k is smaller in a tiny corpus."""
+    """Compute the share of each query's ranked documents that somebody judged."""
     share: NDArray[np.float64] = (ranked > UNJUDGED).mean(axis=1)
     return share
 
@@ -127,16 +133,16 @@ class Judgements:
     """The gains of judged documents, and the metrics of rankings by these gains.
 
     Args:
-        query: (n,) int64, row of the query of each judgement, 0 … q - 1.
-        document: (n,) int64, row of its document, 0 … d - 1.
-        gain: (n,) int64, its gain in thousandths of a grade, at least 0.
-        shape: (q, d), numbers of queries and documents.
+        query: (n,) int64, for each of n judgements the row of the judged query, 0 … q - 1.
+        document: (n,) int64, for each judgement the row of the judged document, 0 … d - 1.
+        gain: (n,) int64, for each judgement the grade in thousandths, at least 0.
+        shape: the number of queries q and the number of documents d.
         relevant_from: gain from which a document is relevant, above 0.
 
     Attributes:
-        keys: (n,) query x d + document of each judgement, ascending.
-        values: (n,) its gain.
-        relevant: (q,) relevant documents of each query.
+        keys: (n,) query row x d + document row of each judgement, ascending.
+        values: (n,) the gain of each judgement, in the order of `keys`.
+        relevant: (q,) the number of relevant documents of each query.
     """
 
     def __init__(
@@ -156,7 +162,10 @@ class Judgements:
         self._ideal = _highest_gains(query, gain, shape[0])
 
     def gains(self, query: NDArray[np.int64], documents: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Look up the (r, k) gains of (r, k) ranked documents for (r,) queries; `UNJUDGED` without a judgement."""
+        """Look up the gain of every document in r rankings; `UNJUDGED` for a document without a judgement.
+
+        `query`, (r,), is the row of each ranking's query; `documents`, (r, k), are the rows of its k documents.
+        """
         keys = query[:, None] * self._documents + documents
         at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where(self.keys[at] == keys, self.values[at], UNJUDGED)
@@ -167,13 +176,14 @@ class Judgements:
         """Compute every metric of r rankings.
 
         Args:
-            query: (r,) rows of queries, each with a relevant document.
-            documents: (r, k) ranked rows of documents.
-            cutoffs: ranks to cut at, 1 … 100; `map` uses the whole ranking.
+            query: (r,) the row of each ranking's query, which has at least one relevant document.
+            documents: (r, k) the rows of the documents of each ranking, best first.
+            cutoffs: numbers of ranks to measure, 1 … 100; `map` uses the whole ranking.
 
         Returns:
-            Metric name to (r,) values between 0 and 1: recall@k, mrr@k, ndcg@k, judged@k, precision@k, ndcg-exp@k and
-            accuracy@k for each cutoff, map, and all but judged@k over condensed lists.
+            For each metric name, (r,) values between 0 and 1. The metrics are recall, mrr, ndcg, judged, precision,
+            ndcg-exp and accuracy at each cutoff, such as `recall@10`, and map. All but judged are also computed without
+            unjudged documents, with names that begin with `condensed-`.
         """
         gains = self.gains(query, documents)
         usual = self._measure_gains(query, gains, cutoffs)

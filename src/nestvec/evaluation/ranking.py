@@ -1,7 +1,7 @@
-"""Rankings by vectors in every format, by vectors in two stages, by BM25, and by vectors fused with BM25.
+"""Rankings by vectors of every dimension and precision, by vectors in two stages, by BM25, and by vectors with BM25.
 
-Each system encodes the texts once. Its vectors are then shortened to each dimension, as they are or on principal axes
-(`vectors/cut.py`), and quantised by a codec.
+Each system encodes the texts once. Its vectors are then shortened to each dimension, by keeping the first numbers or by
+rotating to principal axes (`vectors/cut.py`), and quantised by a codec.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _KEPT = 50_000_000  # BM25 scores to keep in memory, 200 MB: every point of the 
 
 
 class Vectors(NamedTuple):
-    """One encoding of queries and documents.
+    """The vectors that one system made of all queries and documents, before they are shortened and quantised.
 
     Attributes:
-        queries: (q, w) float32, rows of unit length.
-        documents: (d, w) float32, rows of unit length.
+        queries: (q, w) float32, one vector of w numbers and unit length for each of q queries.
+        documents: (d, w) float32, one vector of w numbers and unit length for each of d documents.
     """
 
     queries: NDArray[np.float32]
@@ -55,10 +55,11 @@ class Coded:
     """One system's vectors at one dimension and precision, ready to be searched.
 
     Attributes:
-        point: system, dimension and precision.
-        queries: (q, n) float32, shortened and of unit length.
-        codes: the codes of the d documents, in the order that decides ties (`Catalogue.order`).
-        codec: the codec that was fitted on these documents.
+        point: the system with its dimension and precision.
+        queries: float32 vectors of the queries, one per row, shortened to the dimension and of unit length.
+        codes: the documents' vectors as stored at this precision, one per row, in the order that decides ties
+            (`Catalogue.order`).
+        codec: the codec that made the codes, fitted on these documents.
     """
 
     point: Point
@@ -75,7 +76,7 @@ class Coded:
         return Leg(found, partial(score_pairs, self.queries, self.codes, self.codec.decode))
 
     def rank(self, catalogue: Catalogue, found: Found | None = None) -> Ranking:
-        """Rank the documents for each query; `found` is the result of `search`, where that was called before."""
+        """Rank the best documents for each query; `found`, the result of an earlier `search`, saves a second search."""
         return _make_ranking(self.point, found or self.search(catalogue), catalogue, self.codec)
 
 
@@ -85,8 +86,8 @@ class Words:
 
     Attributes:
         index: the BM25 index.
-        asked: the queries' words, as `Bm25.count_queries` counts them.
-        found: the best documents of each query.
+        asked: how often each query contains each word that the index knows, as `Bm25.count_queries` counts.
+        found: the best documents of each query, with BM25's scores.
     """
 
     index: Bm25
@@ -124,7 +125,7 @@ def _make_ranking(point: Point, found: Found, catalogue: Catalogue, codec: Codec
 
 
 def _cut_vectors(vectors: Vectors, order: NDArray[np.int64], dimension: int, axes: Axes | None) -> Vectors:
-    """Shorten queries and documents, and put the documents in the given order; the vectors are copied once."""
+    """Shorten the vectors of queries and documents, and put the documents in the given order; copies vectors once."""
     documents = np.empty((len(order), dimension), dtype=np.float32)
     for first in range(0, len(order), _ROWS):
         documents[first : first + _ROWS] = shorten(vectors.documents[order[first : first + _ROWS]], dimension, axes)
@@ -138,17 +139,19 @@ def code_documents(
     formats: Iterable[VectorFormat],
     codecs: Mapping[VectorFormat, Codec] = MappingProxyType({}),
 ) -> Iterator[Coded]:
-    """Quantise one system's vectors in several formats: the widest dimension first, principal axes after plain cuts.
+    """Shorten and quantise one system's vectors to several dimensions and precisions.
+
+    The largest dimension comes first; for each dimension, vectors on principal axes come after those without axes.
 
     Args:
         system: the system's name.
-        vectors: its vectors, w numbers wide.
-        catalogue: the d documents.
-        formats: dimensions from 1 to w, and precisions in `CODECS`.
-        codecs: codecs that were fitted on these documents before; codecs of other formats are fitted here.
+        vectors: the system's vectors at the model's full width.
+        catalogue: the documents.
+        formats: the dimensions and precisions, such as `192.int8`; no dimension is larger than the full width.
+        codecs: codecs that were fitted on these documents before; missing ones are fitted here.
 
     Yields:
-        The coded vectors of each format; formats of one dimension come in the order given.
+        The quantised vectors of each format; formats that differ in precision only come in the order given.
     """
     formats = sorted(formats, key=lambda stored: (-stored.dimension, stored.axes))
     unknown = [stored for stored in formats if stored.axes and stored not in codecs]
@@ -167,7 +170,7 @@ def code_documents(
 def rank_dense(
     system: str, vectors: Vectors, catalogue: Catalogue, formats: Iterable[VectorFormat]
 ) -> Iterator[Ranking]:
-    """Rank by one system's vectors in each format; arguments as for `code_documents`."""
+    """Rank the documents by one system's vectors at each dimension and precision in `formats`."""
     for coded in code_documents(system, vectors, catalogue, formats):
         yield coded.rank(catalogue)
 
@@ -184,15 +187,15 @@ def rank_two_stage(
 
     Args:
         system: the system's name.
-        vectors: as for `rank_dense`.
-        catalogue: the d documents.
+        vectors: the system's vectors at the model's full width.
+        catalogue: the documents.
         stages: the format that makes the shortlist, and the format that re-ranks it.
         shortlist: how many documents are re-ranked, `DEPTH` or more.
-        codecs: as for `code_documents`.
+        codecs: codecs that were fitted on these documents before; missing ones are fitted here.
 
     Returns:
-        The ranking. Its bytes per vector count both codes, because an index stores both; its scanned bytes are those of
-        the first code.
+        The ranking. Its bytes per vector count small and large vectors, because an index stores both; its scanned bytes
+        count the small vectors only.
     """
     [first], [second] = (list(code_documents(system, vectors, catalogue, [stage], codecs)) for stage in stages)
     shortlist += _ranked_depth(catalogue) - DEPTH
@@ -222,19 +225,19 @@ def ask_counted(index: Bm25, asked: Any, catalogue: Catalogue) -> Words:  # noqa
 
 
 def rank_words(words: Words, catalogue: Catalogue, name: str = BM25) -> Ranking:
-    """Rank by BM25 alone."""
+    """Make the ranking of keyword search (BM25) alone from the documents that it found."""
     return _make_ranking(Point(name, None, None, kind=LEXICAL), words.found, catalogue)
 
 
 def rank_fused(coded: Coded, found: Found, words: Words, fusion: Fusion, catalogue: Catalogue) -> Ranking:
-    """Rank by vectors fused with BM25.
+    """Rank documents by vector scores fused with BM25's scores.
 
     Args:
-        coded: the vectors.
-        found: the best documents by the vectors.
-        words: BM25's answers.
-        fusion: how the two scores of a document are combined.
-        catalogue: the documents that both rank.
+        coded: the quantised vectors.
+        found: the best documents of each query by the vectors alone.
+        words: the best documents of each query by BM25 alone.
+        fusion: how a document's vector score and BM25 score are combined.
+        catalogue: the documents that vectors and BM25 rank.
 
     Returns:
         The fused ranking. Its dimension, precision and bytes are those of the vectors.

@@ -1,10 +1,11 @@
 """Significance of differences: bootstrap intervals, conservative lower bounds, randomisation tests, Holm's correction.
 
-All intervals of a split use the same resamples, so that all differences are paired by query. A query text that is
-asked more than once is drawn as one. Randomness comes from the generator that the caller passes.
+All intervals of a split use the same resamples, so that all differences are paired by query. Queries with the same text
+are drawn together. Randomness comes from the generator that the caller passes.
 
-Where queries were measured in folds, each with its own training, every statement must hold over the queries and over
-the folds' means: the wider interval, the lower bound, the lower chance and the larger p-value are returned.
+If queries were measured in folds, for each of which a model was trained, each result is computed over the queries and
+over the folds' means, and the more cautious of both is returned: the wider interval, the lower bound, the lower
+probability or the larger p-value.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class Bootstrap:
         queries: the number of queries, at least 1.
         resamples: the number of resamples to draw.
         rng: the generator of the draws.
-        groups: (queries,) labels; queries with the same label are drawn together. None draws each query on its own.
-        folds: the folds that the queries were measured in; None where one training measured all.
+        groups: a label for each query; queries with the same label are drawn together. None draws each query alone.
+        folds: the folds in which the queries were measured; None if one training measured all queries.
     """
 
     def __init__(
@@ -68,15 +69,15 @@ class Bootstrap:
         [self._bounds] = rng.spawn(1)
 
     def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Compute the means of (q, c) values in each of r resamples: (r, c)."""
+        """Compute the mean of each column (rows are queries) in each resample; returns a row per resample."""
         return self._resample(self._group_sums(values.reshape(self.queries, -1))) / self._totals[:, None]
 
     def interval(self, values: NDArray[np.float64], level: float = LEVEL) -> Interval:
-        """Compute the mean of (q,) values with its two-sided interval, 95 % by default."""
+        """Compute the mean of the queries' values with its two-sided confidence interval, 95 % by default."""
         return self.intervals(values[:, None], level)[0]
 
     def intervals(self, values: NDArray[np.float64], level: float = LEVEL) -> list[Interval]:
-        """Compute the means of (q, c) values with their two-sided intervals, 95 % by default."""
+        """Compute the mean of each column of query values with its two-sided interval, 95 % by default."""
         tail, mean = (1 - level) / 2, values.mean(axis=0)
         low, high = np.quantile(self.means(values), [tail, 1 - tail], axis=0)
         if self._folds:
@@ -88,12 +89,12 @@ class Bootstrap:
     def lower_bound(self, values: NDArray[np.float64], level: float = LEVEL, worst: float = WORST) -> float:
         """Compute a one-sided lower bound of the mean difference at the given confidence.
 
-        Gaffke's bound: a quantile of the mean under random weights, with one added query that has the worst possible
-        value. A bootstrap ignores losses that no query of the split happened to show; this bound allows for them. Where
-        every query loses all or nothing, the bound equals Clopper and Pearson's exact one.
-        With groups, the added one has their average size. If a few groups are many times larger than the rest, a large
-        group that loses everything can be missing from the sample, and the true confidence is lower than `level`.
-        Source: Gaffke 2005; Learned-Miller & Thomas 2020.
+        This is Gaffke's bound: a query with the worst possible value is added, and a quantile is taken of the mean
+        under random weights of the queries. A bootstrap ignores losses that no query of the split happened to show;
+        this bound allows for them. If every query loses all or nothing, it equals Clopper and Pearson's exact bound.
+        If queries are drawn in groups, a group of average size is added instead of a query. If a few groups are many
+        times larger than the rest, the sample can lack a large group that loses everything, and the true confidence
+        is lower than `level`. Source: Gaffke 2005; Learned-Miller & Thomas 2020.
 
         Args:
             values: (q,) differences, none below `worst`.
@@ -109,12 +110,12 @@ class Bootstrap:
         return max(bound, worst)
 
     def chance_above(self, values: NDArray[np.float64], limit: float, worst: float = WORST) -> float:
-        """Estimate the chance that the true mean difference exceeds a limit: the share of `lower_bound`'s draws above.
+        """Estimate the chance that the true mean difference exceeds a limit.
 
-        This is a Bayesian bootstrap (Rubin 1981) with one added query that has the worst possible value and stands for
-        losses that no query happened to show. `lower_bound` exceeds the limit at a confidence exactly if the chance is
-        at least that confidence, up to the quantile's interpolation. benchmarks/choices.py measures how often such
-        chances come true.
+        This is a Bayesian bootstrap (Rubin 1981): the share of random weightings of the queries whose mean exceeds the
+        limit. A query with the worst possible value is added for losses that no query happened to show. `lower_bound`
+        at some confidence lies above the limit exactly if the chance is at least that confidence, up to interpolation.
+        benchmarks/choices.py measures how often such chances come true.
 
         Args:
             values: (q,) differences, none below `worst`.
@@ -128,7 +129,7 @@ class Bootstrap:
         return min(chance, self._folds.chance_above(values, limit)) if self._folds else chance
 
     def _weighted_means(self, values: NDArray[np.float64], worst: float) -> NDArray[np.float64]:
-        """Compute r means under random weights of the queries and of one added query with the worst value: (r,)."""
+        """Compute the mean for each set of random weights of the queries and an added query with the worst value."""
         sums = np.append(self._group_sums(values[:, None])[:, 0], worst * self._sizes.mean())
         return (
             np.concatenate(map_in_threads(lambda drawn: drawn @ sums, self._dirichlet_weights)) / self._dirichlet_totals
@@ -177,13 +178,13 @@ class Outcomes:
 
 
 def count_outcomes(difference: NDArray[np.float64]) -> Outcomes:
-    """Count wins, ties and losses of (q,) differences; differences up to 1e-9 are ties."""
+    """Count the queries with a positive, zero and negative difference; differences up to 1e-9 count as zero."""
     wins, losses = int((difference > _SAME).sum()), int((difference < -_SAME).sum())
     return Outcomes(wins, len(difference) - wins - losses, losses)
 
 
 def effect_size(difference: NDArray[np.float64]) -> float:
-    """Compute Cohen's d (1988) of (q,) paired differences: mean / standard deviation; 0 if all are equal."""
+    """Compute Cohen's d (1988) of the queries' paired differences: mean / standard deviation; 0 if all are equal."""
     spread = float(difference.std(ddof=1)) if len(difference) > 1 else 0.0
     return float(difference.mean()) / spread if spread > _SAME else 0.0
 
@@ -191,11 +192,11 @@ def effect_size(difference: NDArray[np.float64]) -> float:
 def queries_needed(
     difference: NDArray[np.float64], margin: float, level: float = LEVEL, worst: float = WORST
 ) -> int | None:
-    """Estimate how many queries like these it takes until `lower_bound` lies above minus the margin.
+    """Estimate how many queries are needed until `lower_bound` shows that the loss is smaller than the margin.
 
-    The bound lies below the mean by the spread of the mean and by the cost of the added worst query. That cost is exact
-    where no query differs and smaller where many do, so the estimate is rather too high: with that many queries the
-    test passes at least every other time.
+    The estimate assumes further queries like the measured ones. It is rather too high, because it counts the query with
+    the worst value, which the bound adds, at its highest cost: with so many queries the test passes at least every
+    other time.
 
     Args:
         difference: (q,) differences measured so far.
@@ -218,7 +219,7 @@ def queries_needed(
 
 
 def queries_to_show(difference: NDArray[np.float64]) -> int | None:
-    """Estimate how many queries like these put the mean's 95 % interval above 0; None if the mean is not above 0."""
+    """Estimate how many queries like these put the 95 % interval of the mean above 0; None if the mean is not."""
     mean, spread = float(difference.mean()), float(difference.std())
     if mean <= 0:
         return None
@@ -237,11 +238,11 @@ def randomisation_test(
     Source: Smucker, Allan & Carterette 2007; (b + 1) / (m + 1) after Phipson & Smyth 2010, so never 0.
 
     Args:
-        difference: (q,) a minus b, per query.
+        difference: for each query, the first system's value minus the second's.
         resamples: m, the number of random sign vectors.
         rng: the generator of the signs.
-        groups: (q,) labels; queries with the same label get the same sign. None draws a sign for each query.
-        folds: the folds that the queries were measured in; None where one training measured all.
+        groups: a label for each query; queries with the same label get the same sign. None draws a sign for each.
+        folds: the folds in which the queries were measured; None if one training measured all queries.
 
     Returns:
         The p-value, above 0 and at most 1.

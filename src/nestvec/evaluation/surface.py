@@ -37,9 +37,10 @@ class Ranking:
 
     Attributes:
         point: the system with its dimension and precision.
-        rows: (q, k) documents, best first, as rows of the catalogue.
-        scores: (q, k) float32.
-        codec: the codec of the documents' vectors; None for rankings that are not of one format, such as BM25's.
+        rows: (q, k) the rows in the catalogue of each query's k documents, best first.
+        scores: (q, k) float32, the scores of these documents.
+        codec: the codec of the documents' vectors; None if the ranking does not come from vectors of one dimension and
+            precision, such as BM25's.
     """
 
     point: Point
@@ -56,7 +57,7 @@ class Catalogue:
         ids: d document ids.
         texts: d texts.
         own: (q,) for each query, the row of the document that is the query itself, which rankings leave out; -1 for a
-            query that is not a document, None where no query is.
+            query that is not a document. None if no query is a document.
     """
 
     ids: Sequence[str]
@@ -84,8 +85,9 @@ class Topics:
         rows: (q,) rows of the data set's queries.
         ids: q query ids.
         splits: (q,) `validation` or `test`.
-        texts: (q,) a number for each query's text; queries with the same text are drawn together. None: all differ.
-        folds: (q,) the fold that measured each query; None where one training measured all.
+        texts: (q,) a number for each query's text, so that a bootstrap draws queries with the same text together; None
+            if all texts differ.
+        folds: (q,) the fold in which each query was measured; None if one training measured all queries.
     """
 
     rows: NDArray[np.int64]
@@ -118,7 +120,7 @@ Values = dict[Point, dict[str, "NDArray[np.float64]"]]  # per point and metric, 
 def summarise_surface(
     values: Values, topics: Topics, documents: int, bootstraps: dict[str, Bootstrap]
 ) -> list[dict[str, Any]]:
-    """Compute the rows of the surface for `results.json`: means with intervals, per point and split."""
+    """Compute every metric's mean and interval, by system, dimension, precision and split, for `results.json`."""
     intervals = {split: _find_intervals(values, topics.splits == split, one) for split, one in bootstraps.items()}
     return [
         {
@@ -151,18 +153,18 @@ def compare_systems(
 ) -> list[dict[str, Any]]:
     """Compare all systems at full width and precision, pair by pair on the test split, Holm-corrected together.
 
-    The family is what the report shows: every pair among BM25, the systems and their fusions with BM25, in three
-    metrics.
+    The p-values are corrected for all comparisons that the report shows: every pair among BM25, the systems and the
+    systems fused with BM25, in three metrics.
 
     Args:
-        values: per-query values of every point.
-        topics: the queries.
-        bootstrap: resamples of the test queries.
+        values: the value of each query by metric, for every system, dimension and precision.
+        topics: the queries that were measured.
+        bootstrap: the resamples of the test queries.
         resamples: the number of random sign vectors of each randomisation test.
         rng: the generator of the signs.
 
     Returns:
-        Comparisons for `results.json`.
+        The comparisons, as they are written to `results.json`.
     """
     test = topics.splits == "test"
     shown = full_width(point for point in values if point.is_alone or point.kind == HYBRID)

@@ -4,9 +4,9 @@ A codec is fitted on the documents' shortened vectors and encodes documents. Que
 and a score is the dot product of the query with the decoded document. Everything is NumPy, so codes decode to the same
 numbers everywhere.
 
-Below 8 bits, a vector is rotated at random before it is encoded. This spreads it evenly over its numbers, which then
-look like draws from one normal distribution, so that one step size suits all of them (`rabitq.py`). At 1 bit, the
-direction of each bit is learned from the documents instead of drawn at random (`learned_signs.py`).
+For int4, int2 and binary, a vector is rotated at random before it is encoded. Its numbers then look like draws from one
+normal distribution, so that one step size suits them all (`rabitq.py`). For binary, the direction that each bit stands
+for is learned from the documents instead of drawn at random (`learned_signs.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LARGEST_HALF = 65504  # largest finite float16
 
 
 class Codec(Protocol):
-    """Shortens vectors to a dimension and encodes documents at a precision; fitted on a corpus."""
+    """Shortens vectors to a dimension and encodes documents at a precision; fitted on the documents of a corpus."""
 
     @property
     def axes(self) -> Axes | None:
@@ -50,31 +50,31 @@ class Codec(Protocol):
 
     @property
     def extra_bytes(self) -> int:
-        """Bytes that are stored once for the whole corpus."""
+        """Size in bytes of what is stored once for the whole corpus, such as step sizes and principal axes."""
 
     def with_axes(self, axes: Axes | None) -> Codec:
-        """Return the same codec with these principal axes; None for a codec that keeps a vector's first numbers."""
+        """Return a copy of the codec with these principal axes; with None, it keeps a vector's first numbers."""
 
     def cut(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Shorten (n, w) float32 queries or documents at the model's width to (n, d) vectors of unit length."""
+        """Shorten n float32 vectors of the model's full width to the codec's dimension and to unit length."""
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
-        """Encode (n, d) shortened float32 vectors as (n, …) codes."""
+        """Encode shortened float32 vectors, one per row, at this precision; returns one code per row."""
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Decode (n, …) codes to (n, d) float32 vectors."""
+        """Decode codes, one per row, to float32 vectors of the codec's dimension."""
 
 
 @dataclass(frozen=True)
 class _Float(Cut):
-    """Base of the floating-point codecs; learns nothing from the documents except the dimension."""
+    """Base class of the codecs for float32 and float16, which learn nothing from the documents except the dimension."""
 
     dimension: int
     number: ClassVar[type[np.floating]]
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32]) -> Self:
-        """Make a codec for (n, dimension) vectors."""
+        """Make a codec for vectors with as many numbers as these vectors have."""
         return cls(vectors.shape[1])
 
     @property
@@ -84,7 +84,7 @@ class _Float(Cut):
 
     @property
     def extra_bytes(self) -> int:
-        """Size of the principal axes in bytes; 0 without axes."""
+        """Size of the principal axes in bytes, which are stored once for the whole corpus; 0 without axes."""
         return self.axes_bytes
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -98,7 +98,7 @@ class Float32(_Float):
     number = np.float32
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
-        """Return the vectors unchanged."""
+        """Return the float32 vectors unchanged: they are their own codes."""
         return vectors
 
 
@@ -108,24 +108,24 @@ class Float16(_Float):
     number = np.float16
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
-        """Round to (n, d) float16; values beyond the range are clipped, because infinity would spoil every score."""
+        """Round vectors to float16; numbers beyond its range are clipped, because infinity would spoil every score."""
         return by_rows(lambda rows: np.clip(rows, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16), vectors)
 
 
 @dataclass(frozen=True)
 class Int8(Cut):
-    """The codec for int8: integers from -127 to 127 times a step size for each dimension, 1 byte per number.
+    """The codec for int8: each number is stored as a whole number of steps, from -127 to 127, in 1 byte.
 
     Attributes:
-        scale: (d,) float32, the step size of each dimension: the documents' largest magnitude divided by 127. The scale
-            is stored once for the whole corpus, so a vector takes d bytes.
+        scale: float32, the step size of each dimension: the largest magnitude that this dimension has in any document,
+            divided by 127. These are stored once for the whole corpus, so a vector takes 1 byte per dimension.
     """
 
     scale: NDArray[np.float32]
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32]) -> Int8:
-        """Choose each dimension's step from the range of (n, d) documents; 1 for a dimension that is always 0."""
+        """Choose each dimension's step size from its range in these documents; 1 for a dimension that is always 0."""
         largest = np.maximum(vectors.max(axis=0, initial=0), -vectors.min(axis=0, initial=0))  # makes no copy
         return cls(np.where(largest > 0, largest / _LARGEST, 1).astype(np.float32))
 
@@ -141,15 +141,15 @@ class Int8(Cut):
 
     @property
     def extra_bytes(self) -> int:
-        """Bytes stored once for the whole corpus: a float32 step per dimension, and the principal axes."""
+        """Size in bytes of what is stored once for the whole corpus: a float32 step per dimension, and the axes."""
         return self.scale.nbytes + self.axes_bytes
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
-        """Round (n, d) vectors to (n, d) int8 steps; values outside the fitted range are clipped."""
+        """Round each number to a whole number of steps, as int8; numbers outside the documents' range are clipped."""
         return by_rows(lambda rows: np.clip(np.rint(rows / self.scale), -_LARGEST, _LARGEST).astype(np.int8), vectors)
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Multiply (n, d) codes by the step sizes; gives (n, d) float32."""
+        """Multiply int8 codes by each dimension's step size; returns float32 vectors."""
         return codes.astype(np.float32) * self.scale
 
 

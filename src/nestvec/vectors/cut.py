@@ -28,8 +28,8 @@ def shorten(vectors: NDArray[np.float32], dimension: int, axes: Axes | None) -> 
 
     Args:
         vectors: (n, w) float32 queries or documents, w being the model's width.
-        dimension: how many numbers to keep, 1 to w; equal to the number of axes where there are axes.
-        axes: the principal axes; None cuts the vectors as they are.
+        dimension: how many numbers to keep, 1 to w; must equal the number of axes if axes are given.
+        axes: the principal axes to rotate the vectors to; None keeps the first numbers of each vector unchanged.
 
     Returns:
         (n, dimension) float32, rows of unit length; zero vectors stay zero.
@@ -45,10 +45,10 @@ def scale_to_unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Cut:
-    """The first step of every codec: it shortens vectors of the model's full width.
+    """Base class of all codecs: shortens vectors of the model's full width before they are quantised.
 
     Attributes:
-        axes: the principal axes that vectors are rotated to; None where vectors are cut as they are.
+        axes: the principal axes that vectors are rotated to; None if a vector's first numbers are kept unchanged.
     """
 
     axes: Axes | None = field(default=None, kw_only=True)
@@ -60,14 +60,14 @@ class Cut:
             """Number of dimensions to which vectors are shortened before they are quantised."""
 
     def cut(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Shorten (n, w) queries or documents of the model's width to the (n, dimension) numbers to quantise."""
+        """Shorten vectors of the model's full width, one per row, to the codec's dimension and to unit length."""
         return shorten(vectors, self.dimension, self.axes)
 
     def with_axes(self, axes: Axes | None) -> Self:
-        """Copy the codec with other axes; None for vectors that are shortened already or cut as they are."""
+        """Return a copy of the codec with other principal axes; with None, it keeps a vector's first numbers."""
         return replace(self, axes=axes)
 
     @property
     def axes_bytes(self) -> int:
-        """Bytes of the axes, which are stored once for the whole catalogue; 0 without axes."""
+        """Size of the principal axes in bytes, which are stored once for the whole catalogue; 0 without axes."""
         return 0 if self.axes is None else self.axes.nbytes

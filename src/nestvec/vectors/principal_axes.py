@@ -1,4 +1,4 @@
-"""Principal axes: directions in which the documents vary most. Vectors rotated to them lose least when cut."""
+"""Principal axes: the directions in which documents vary most; vectors rotated to them lose least when shortened."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ class Axes:
     """The first n principal axes of documents, and the documents' mean.
 
     Attributes:
-        matrix: (w, n) float32, one axis per column, the axis with the largest variance first. Entries are multiples of
-            2^-24, so that a vector's products with the axes are exact, whatever batch the vector is in (`rotation.py`).
-        shift: (n,) float32, the documents' mean in coordinates of the axes; `turn` subtracts this mean.
+        matrix: (w, n) float32, one axis of w numbers per column, the axis with the largest variance first. Entries are
+            multiples of 2^-24, which makes a vector's products with the axes exact and the same in any batch
+            (`rotation.py`).
+        shift: (n,) float32, the coordinates of the documents' mean on the axes, which `turn` subtracts.
     """
 
     matrix: NDArray[np.float32]
@@ -31,7 +32,7 @@ class Axes:
 
     @classmethod
     def fit(cls, documents: NDArray[np.float32]) -> Self:
-        """Compute all w principal axes of (d, w) documents, d at least 1.
+        """Compute all w principal axes of documents, given as (d, w) for d vectors of w numbers, d at least 1.
 
         The first n axes keep as much of the documents' variance as any n directions can (Pearson 1901). The sign of an
         axis is arbitrary, so each axis is flipped until its largest entry is positive.
@@ -47,11 +48,11 @@ class Axes:
         return cls(matrix, (mean @ matrix).astype(np.float32))
 
     def first(self, count: int) -> Axes:
-        """Keep the first `count` axes, those with the largest variance."""
+        """Return a copy with only the first `count` axes, along which the documents vary most."""
         return Axes(np.ascontiguousarray(self.matrix[:, :count]), self.shift[:count])
 
     def turn(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute the (m, n) float32 coordinates of (m, w) vectors on the axes, relative to the documents' mean."""
+        """Subtract the documents' mean from each vector and return its float32 coordinates on the n axes, as (m, n)."""
         return by_rows(lambda rows: (turn_exactly(rows, self._whole) - self.shift).astype(np.float32), vectors)
 
     @property

@@ -4,8 +4,9 @@ RaBitQ (Gao and Long 2024; with more bits, Gao et al. 2025) subtracts the docume
 rest at random and keeps a few bits of each number. A factor stored with each vector corrects the length that the bits
 lose, so that averaged over random rotations no dot product is over- or underestimated.
 
-Documents of one catalogue all lean towards their mean. A vector's lean, its component along the mean, is stored in one
-byte, so that the bits describe only what distinguishes documents. The factor takes another byte.
+The vectors of one catalogue all have a similar component along the documents' mean. This component, the vector's lean,
+is stored in a byte of its own, so that the bits describe only what distinguishes documents. The factor takes another
+byte.
 """
 
 from __future__ import annotations
@@ -36,35 +37,35 @@ class Range:
 
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> Range:
-        """Make the range from the least to the greatest of some values; 0 to 0 if there are none."""
+        """Make the range from the smallest to the largest of these values; from 0 to 0 if there are none."""
         return cls(float(values.min()), float(values.max())) if len(values) else cls(0.0, 0.0)
 
     def encode(self, values: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """Encode (n,) values as bytes."""
+        """Encode each value as one byte, the number of the nearest step."""
         width = (self.high - self.low) or 1.0
         steps: NDArray[np.uint8] = np.rint(255 * np.clip((values - self.low) / width, 0, 1)).astype(np.uint8)
         return steps
 
     def decode(self, codes: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Decode (n,) bytes to values."""
+        """Decode each byte to the value of its step."""
         values: NDArray[np.float64] = self.low + codes.astype(np.float64) * ((self.high - self.low) / 255)
         return values
 
 
 @dataclass(frozen=True)
 class Rotated(Cut):
-    """The codec for int4 and int2, and the base of `LearnedSigns`, the codec for binary.
+    """The codec for int4 and int2, and the base class of `LearnedSigns`, the codec for binary.
 
-    With b bits there are 2^b levels, at odd multiples of half a step; values beyond get the outermost level.
+    Each number of a rotated vector is rounded to the nearest of 2^bits evenly spaced levels around 0.
 
     Attributes:
         bits: bits per number: 1, 2 or 4.
-        step: distance between two levels: the one with the least squared error on the first documents; 0 if all numbers
-            are 0.
+        step: distance between neighbouring levels, chosen for the least squared error on the first documents; 0 if all
+            numbers are 0.
         axis: (d,) float32, the direction of these documents' mean, of unit length, or all 0 if the mean is 0.
-        lean: range of the vectors' dot products with the axis.
-        factor: range of the vectors' factors. A factor multiplies a vector's levels; it is the squared length of the
-            rotated rest divided by the rest's dot product with the levels.
+        lean: range of the vectors' leans: their dot products with `axis`, stored in a byte each.
+        factor: range of the vectors' factors, stored in a byte each. A factor scales a vector's levels to the right
+            length: squared length of the vector without its lean, divided by that vector's dot product with its levels.
     """
 
     bits: int
@@ -75,7 +76,7 @@ class Rotated(Cut):
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32], bits: int) -> Rotated:
-        """Learn axis, step and ranges from (n, d) documents; only the first 2 million numbers are used."""
+        """Learn the codec from documents, one vector per row; only the first 2 million numbers are used."""
         rough, rest = find_lean(vectors, bits)
         turned = rotate(rest)
         step = _best_step(np.sort(np.abs(turned), axis=None), bits)
@@ -89,20 +90,20 @@ class Rotated(Cut):
 
     @property
     def bytes_per_vector(self) -> int:
-        """Size of a code in bytes: `bits` per dimension, rounded up to a byte, and two bytes for lean and factor."""
+        """Size of a code in bytes: `bits` per dimension, rounded up to whole bytes; a byte for lean, one for factor."""
         return self._packed_bytes + CORRECTION
 
     @property
     def extra_bytes(self) -> int:
-        """Bytes stored once for the whole corpus: the mean's axis, principal axes, the step and two ranges."""
+        """Size in bytes of what is stored once for the whole corpus: mean direction, axes, step and two ranges."""
         return 4 * self.dimension + 8 * 5 + self.axes_bytes
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
-        """Encode (n, d) vectors as (n, bytes) uint8: levels, the first in a byte's top bits; then lean and factor."""
+        """Encode vectors as rows of bytes: levels packed from the highest bit on, a byte for lean, one for factor."""
         return by_rows(self._encode_rows, vectors)
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Decode (n, bytes) codes to (n, d) float32: levels times factor, rotated back, plus lean times axis."""
+        """Decode rows of bytes to float32 vectors: levels times factor, rotated back, plus lean times `axis`."""
         return by_rows(self._decode_rows, codes.astype(np.uint8, copy=False))
 
     def turn(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -115,7 +116,7 @@ class Rotated(Cut):
         return _nearest_levels(turned, self.step, self.bits)
 
     def _turn_back(self, levels: NDArray[np.float64], factors: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Rotate (n, d) centred levels back and multiply them by (n, 1) factors; gives (n, d) vectors."""
+        """Convert levels, as odd integers around 0, to vectors: rotate back, and multiply each row by its factor."""
         return rotate_back(levels, factors)
 
     def _encode_rows(self, vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -154,14 +155,14 @@ class Rotated(Cut):
 
 
 def find_lean(vectors: NDArray[np.float32], bits: int) -> tuple[Rotated, NDArray[np.float32]]:
-    """Learn the mean's axis and the range of the documents' lean.
+    """Learn the direction of the documents' mean, and the range of the documents' components along it (leans).
 
     Args:
-        vectors: (n, d) documents; only the first 2 million numbers are used.
+        vectors: the documents, one vector per row; only the first 2 million numbers are used.
         bits: bits per number.
 
     Returns:
-        A codec without step and factor, to be completed; and the (m, d) first documents without their lean.
+        A codec whose step and factors are still to be fitted; and the vectors that were used, without their lean.
     """
     sample = vectors[: -(-_FITTED_ON // vectors.shape[1])]
     mean = sample.mean(axis=0, dtype=np.float64) if len(sample) else np.zeros(vectors.shape[1])
@@ -177,7 +178,7 @@ def _axis_products(vectors: NDArray[np.float32], axis: NDArray[np.float32]) -> N
 
 
 def _nearest_levels(turned: NDArray[np.float64], step: float, bits: int) -> NDArray[np.uint8]:
-    """Round (n, d) numbers to the nearest levels, counted from the lowest."""
+    """Round rotated numbers to the nearest levels, which are numbered from 0, the lowest."""
     half = 2 ** (bits - 1)
     levels: NDArray[np.uint8] = (np.clip(np.floor(turned / (step or 1.0)), -half, half - 1) + half).astype(np.uint8)
     return levels
@@ -192,16 +193,18 @@ def _centre_levels(levels: NDArray[np.uint8], bits: int) -> NDArray[np.float64]:
 def length_factors(
     rest: NDArray[np.float32], turned: NDArray[np.float64], levels: NDArray[np.uint8], bits: int
 ) -> NDArray[np.float64]:
-    """Compute the (n,) factors: a vector's squared length divided by its product with its levels; 0 for a zero vector.
+    """Compute the factor that scales each vector's levels to the right length; 0 for a zero vector.
+
+    A vector's factor is its squared length divided by its dot product with its levels.
 
     Args:
-        rest: (n, d) vectors without lean.
-        turned: the same vectors, rotated.
-        levels: (n, d) their levels.
+        rest: (n, d) vectors, one per row, without their components along the documents' mean.
+        turned: (n, d) the same vectors, rotated.
+        levels: (n, d) the level of each rotated number, counted from the lowest.
         bits: bits per number.
 
     Returns:
-        (n,) factors.
+        (n,) the factor of each vector.
     """
     products = (turned * _centre_levels(levels, bits)).sum(axis=1)
     squares = (rest.astype(np.float64) ** 2).sum(axis=1)
@@ -210,7 +213,7 @@ def length_factors(
 
 
 def _best_step(sizes: NDArray[np.float64], bits: int) -> float:
-    """Find the step with the least squared error over (m,) sorted magnitudes, near the best step for normal numbers."""
+    """Try steps near the best one for normally distributed numbers; returns that with the least squared error."""
     if not sizes.any():
         return 0.0
     steps = _AROUND * _NORMAL_STEP[bits] * np.sqrt(np.mean(sizes**2))
@@ -218,17 +221,17 @@ def _best_step(sizes: NDArray[np.float64], bits: int) -> float:
 
 
 def _squared_errors(sizes: NDArray[np.float64], steps: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
-    """Compute the squared error of each step over all magnitudes.
+    """Compute, for each step, the squared error of rounding all numbers to levels with this step between them.
 
-    The sums are computed from the number and the sum of the magnitudes at each level, without a pass over them.
+    The error needs only the count and the sum of the magnitudes at each level, so no step needs a pass over all.
 
     Args:
-        sizes: (m,) magnitudes, ascending; the levels are symmetric, so signs don't matter.
-        steps: (s,) steps to try.
+        sizes: magnitudes of the numbers, ascending; the levels are symmetric, so signs don't matter.
+        steps: the steps to try.
         bits: bits per number.
 
     Returns:
-        (s,) sums of squared errors.
+        The sum of squared errors for each step.
     """
     cells = np.arange(2 ** (bits - 1))
     levels = (cells + 0.5) * steps[:, None]

@@ -1,8 +1,8 @@
-"""A random rotation, the same every time, computed without rounding errors.
+"""A random rotation of vectors, the same in every process, computed without rounding errors.
 
 A vector's code must not depend on the batch it is encoded in. A floating-point matrix product rounds differently by
 shape, position and processor, so a number close to a boundary between two levels would get different codes. Therefore
-vectors and rotation are rounded to a grid: to integers whose products and sums stay below 2^53, which float64 holds
+the numbers of vectors and rotation are rounded to integers whose products and sums stay below 2^53, which float64 holds
 exactly. Exact sums are equal in any order.
 """
 
@@ -32,7 +32,7 @@ def rotation(dimension: int) -> NDArray[np.float32]:
     """Draw an orthogonal matrix uniformly (Haar-distributed), from a fixed seed.
 
     The matrix is Q of the QR decomposition of normal draws, with signs chosen so that Q is Haar-distributed (Mezzadri
-    2007, section 5). Another build of LAPACK may round an entry to the next multiple.
+    2007, section 5). Another build of LAPACK may round an entry to the next multiple of 2^-24.
 
     Args:
         dimension: d, at least 1.
@@ -48,13 +48,13 @@ def rotation(dimension: int) -> NDArray[np.float32]:
 
 
 def rotate(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Rotate vectors: round their numbers to 22 bits relative to the row's largest, then multiply exactly.
+    """Rotate each vector at random: round its numbers to 22 bits relative to its largest, then multiply exactly.
 
     Args:
-        vectors: (n, d) float32; beyond d = 16,384 the sums may round.
+        vectors: (n, d) float32, one vector per row; with more than 16,384 numbers, sums may round.
 
     Returns:
-        (n, d) float64.
+        (n, d) float64, the rotated vectors.
     """
     return turn_exactly(vectors, _whole_rotation(vectors.shape[1]))
 
@@ -66,14 +66,14 @@ def round_to_grid(entries: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def turn_exactly(vectors: NDArray[np.float32], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Multiply vectors by a matrix with columns of unit length, exactly as `rotate` does.
+    """Multiply vectors, rounded to 22 bits, by a matrix with columns of unit length, without further rounding.
 
     Args:
-        vectors: (n, w) float32; beyond w = 16,384 the sums may round.
+        vectors: (n, w) float32, one vector per row; with more than 16,384 numbers, sums may round.
         whole: (w, d) the matrix's entries times 2^24, as integers.
 
     Returns:
-        (n, d) float64.
+        (n, d) float64, the products.
     """
     largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
     exponent = np.frexp(largest)[1] - _VECTOR_BITS
@@ -83,14 +83,14 @@ def turn_exactly(vectors: NDArray[np.float32], whole: NDArray[np.float64]) -> ND
 
 
 def rotate_back(levels: NDArray[np.float64], unit: float | NDArray[np.float64]) -> NDArray[np.float32]:
-    """Multiply levels by the transposed rotation; the only rounding is the final one to float32.
+    """Undo the random rotation for vectors of small integers, and scale them; only the final float32 is rounded.
 
     Args:
-        levels: (n, d) integers of a few bits.
-        unit: value of a level of 1; (n, 1) if it differs between rows.
+        levels: (n, d) integers of a few bits, one vector per row.
+        unit: what the integer 1 stands for; (n, 1) if this differs between rows.
 
     Returns:
-        (n, d) float32.
+        (n, d) float32 vectors.
     """
     turned = levels @ _whole_rotation(levels.shape[1]).T
     return (turned * (unit * 2.0**-ENTRY_BITS)).astype(np.float32)
@@ -107,7 +107,7 @@ def by_rows(
 
 @lru_cache(maxsize=4)
 def _whole_rotation(dimension: int) -> NDArray[np.float64]:
-    """Return the rotation's entries times 2^24, as integers in a read-only array."""
+    """Return the rotation matrix times 2^24, which makes every entry an integer, as a read-only float64 array."""
     whole: NDArray[np.float64] = np.ldexp(rotation(dimension).astype(np.float64), ENTRY_BITS)
     whole.flags.writeable = False
     return whole

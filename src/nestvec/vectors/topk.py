@@ -35,7 +35,7 @@ _GROUP = _WORD * _WORD
 
 
 def tie_order(document_ids: Sequence[str]) -> NDArray[np.int64]:
-    """Sort documents from the greatest id to the smallest, compared as UTF-8 bytes as strcmp does; gives (d,) rows."""
+    """Sort documents by id, compared as UTF-8 bytes, the greatest first; returns their rows in this order."""
     keys = [identifier.encode("utf-8") for identifier in document_ids]
     return np.array(sorted(range(len(keys)), key=keys.__getitem__, reverse=True), dtype=np.int64)
 
@@ -46,14 +46,15 @@ def top_k(
     """Find the k documents with the highest dot product for each query.
 
     Args:
-        queries: (q, w) float32.
-        codes: (d, …) codes of the documents in tie order, or their (d, w) float32 vectors.
+        queries: (q, w) float32, the vectors of q queries, each of w numbers.
+        codes: one code (stored vector) per row for d documents, in the order of `tie_order`; or float32 vectors.
         k: documents to find for each query, at least 1.
-        decode: decodes codes to (n, w) float32; the result for a code must not depend on the batch. None if `codes` are
-            vectors.
+        decode: decodes rows of codes to float32 vectors; the vector of a code must be the same in any batch. None if
+            `codes` are vectors.
 
     Returns:
-        (q, min(k, d)) rows of documents, best first, and their (q, min(k, d)) float32 scores.
+        For each query, in a row, the rows of the k best documents, best first; and, in the same form, their float32
+        scores. With fewer than k documents, all documents.
     """
     decode, k = decode or _as_they_are, min(k, len(codes))
     step = max(1, min(_QUERIES, 4 * _CELLS // _contender_room(k), _share_of_queries(len(queries))))
@@ -90,15 +91,16 @@ def _top_k(
 
 
 class _Contenders:
-    """Contenders: documents that may be among the k best of each query, with their approximate scores.
+    """Contenders: documents that may be among the k best of a query, with their approximate scores, for all queries.
 
     Args:
         queries: q, the number of queries.
         k: number of documents wanted for each query.
-        exact: computes the exact scores of (n,) rows of queries and (n,) rows of documents.
+        exact: computes the exact scores of pairs, given the row of the query and the row of the document of each.
 
     Attributes:
-        least: (q,) approximate scores that at least k documents reach; updated when a query has no room left.
+        least: (q,) for each query, an approximate score that at least k documents reach; raised when its list of
+            contenders is full.
         slack: by how much a document's approximate score may fall short of `least` without excluding it.
     """
 
@@ -121,7 +123,10 @@ class _Contenders:
             self.least = np.partition(rough, last, axis=1)[:, last]
 
     def add_scores(self, query: NDArray[np.int64], rows: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
-        """Add (n,) documents to queries, sorted by query, then row; rows must be greater than all rows added before."""
+        """Add documents to the queries' contenders: pairs of a query and a document row, sorted by query, then row.
+
+        Each row must be greater than all rows that were added before.
+        """
         while len(query):
             added = np.bincount(query, minlength=len(self._count))
             column = np.arange(len(query)) - (np.cumsum(added) - added - self._count)[query]
@@ -142,7 +147,7 @@ class _Contenders:
         return np.repeat(np.arange(len(filled)), self._count), self._rows[filled]
 
     def _drop_hopeless(self, full: NDArray[np.int64]) -> None:
-        """Drop contenders of (f,) queries that cannot be among the k best; at least half of the room becomes free."""
+        """Drop contenders of these queries that cannot be among the k best, until each list is at most half full."""
         scores, last = self._scores[full], self._room - self._k
         if self._k:
             self.least[full] = np.maximum(self.least[full], np.partition(scores, last, axis=1)[:, last])
@@ -173,8 +178,8 @@ def _find_reaching(
 ) -> NDArray[np.int64]:
     """Find the scores of a block that reach their query's `least`; gives ascending positions in the flattened block.
 
-    Few scores do. To find them fast, booleans are read as 64-bit words, and eight words are ORed together. `room`
-    is working memory for the booleans.
+    `rough` has a row of scores for each query, of which few reach the limit. To find these fast, the comparison's
+    booleans are read as 64-bit words, eight words at a time. `room` is working memory for the booleans.
     """
     padded = -(-rough.size // _GROUP) * _GROUP
     room[rough.size : padded] = False
@@ -196,16 +201,16 @@ def _split_flat(places: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64
 def rerank(
     queries: NDArray[np.float32], codes: NDArray[np.generic], rows: NDArray[np.int64], decode: Decode | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rank given documents of each query as `top_k` does.
+    """Rank a shortlist of s documents for each of q queries by exact dot products.
 
     Args:
-        queries: (q, w) float32.
-        codes: (d, …) codes of the documents in tie order, or their (d, w) float32 vectors.
-        rows: (q, s) rows of documents, without repeats for a query.
-        decode: as in `top_k`.
+        queries: (q, w) float32, the vectors of q queries, each of w numbers.
+        codes: one code (stored vector) per row for all documents, in the order of `tie_order`; or float32 vectors.
+        rows: (q, s) the rows of each query's documents, without repeats.
+        decode: decodes rows of codes to float32 vectors; None if `codes` are vectors.
 
     Returns:
-        (q, s) rows, best first, and their (q, s) float32 scores.
+        (q, s) the same rows of documents, best first for each query, and their (q, s) float32 scores.
     """
     query = np.repeat(np.arange(len(rows)), rows.shape[1])
     pairs = query, np.sort(rows, axis=1).reshape(-1)
@@ -219,9 +224,10 @@ def _rank_pairs(
     k: int,
     decode: Decode,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rank each query's contenders by exact scores and return the k best.
+    """Rank each query's candidate documents by exact scores; returns the rows and scores of the k best.
 
-    `pairs` are (n,) queries and (n,) rows of documents, both ascending; each query must have at least k contenders.
+    `pairs` holds the query and the document row of each candidate, sorted by query, then row; each query must have at
+    least k candidates.
     """
     query, rows = pairs
     exact = score_pairs(queries, codes, decode, query, rows)
@@ -240,14 +246,14 @@ def score_pairs(
     query: NDArray[np.int64],
     rows: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """Compute the exact scores of pairs of a query and a document, as `top_k` does.
+    """Compute exact dot products for n pairs of a query and a document; the same pair always gets the same score.
 
     Args:
-        queries: (q, w) float32.
-        codes: (d, …) codes.
-        decode: decodes codes to (n, w) float32.
-        query: (n,) rows of queries.
-        rows: (n,) rows of documents.
+        queries: (q, w) float32, the vectors of q queries, each of w numbers.
+        codes: one code (stored vector) per row for all documents.
+        decode: decodes rows of codes to float32 vectors.
+        query: (n,) the row of each pair's query.
+        rows: (n,) the row of each pair's document.
 
     Returns:
         (n,) float32 scores.
@@ -269,7 +275,7 @@ def _as_they_are(codes: NDArray[np.generic]) -> NDArray[np.float32]:
 
 
 def best_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Return the (k,) places of the k highest of (d,) scores, highest first, equal scores by place; k is at most d."""
+    """Return the indices of the k highest scores, highest first, equal scores by index; needs at least k scores."""
     candidates = np.arange(len(scores))
     if k < len(scores):
         candidates = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
@@ -277,7 +283,10 @@ def best_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 
 
 def _dot_rows(documents: NDArray[np.float64], queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compute (n,) dot products, each summed alone in float64 and rounded once, so that equal rows get equal bits."""
+    """Compute the dot product of each document with the query in the same row, summed in float64 and rounded once.
+
+    Each row is summed alone, so that equal rows give the same float32 to the last bit.
+    """
     product: NDArray[np.float32] = (documents * queries).sum(axis=1).astype(np.float32)
     return product
 
@@ -285,7 +294,8 @@ def _dot_rows(documents: NDArray[np.float64], queries: NDArray[np.float32]) -> N
 def _rounding_error(width: int) -> float:
     """Bound the difference between two float32 computations of the same dot product of unit vectors, in any sum order.
 
-    Source: Higham 2002, section 3.1: each is off by at most w u / (1 - w u) times the product of the lengths.
+    Source: Higham 2002, section 3.1. Each computation is off by at most w u / (1 - w u) times the product of the
+    lengths, for vectors of w numbers and the unit roundoff u.
     """
     unit = (width + 4) * float(np.finfo(np.float32).eps) / 2  # 4 more for the last roundings
     return 2 * unit / (1 - unit)
