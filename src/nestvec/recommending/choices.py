@@ -65,7 +65,7 @@ def describe_choices(
 
 
 def check_wishes(point: Point, evidence: Evidence, wishes: RecommendationSettings) -> dict[str, bool]:
-    """Check a candidate against `max_bytes` and `min_recall`: maps each limit that is set to whether it is met."""
+    """Check which of the limits `max_bytes` and `min_recall` vectors meet; limits that are not set are left out."""
     keeps = {}
     if wishes.max_bytes is not None:
         keeps["max_bytes"] = point.bytes <= wishes.max_bytes
@@ -80,7 +80,7 @@ def list_prices(point: Point, reference: Point) -> list[dict[str, int]]:
 
 
 def _find_likely(view: View, wishes: RecommendationSettings, proven: Pick | None) -> Pick | None:
-    """Find the smallest vector that has a chance of 90 % to lose less than the margin, and to beat each baseline."""
+    """Find the smallest vector that is 90 % certain to lose less than the margin, and to beat each baseline."""
     evidence = view.evidence
     sequences = {name: points for name, points in view.sequences.items() if _likely_beats(view, evidence.whole[name])}
     reference = view.reference
@@ -114,7 +114,7 @@ def _find_tiny(view: View, wishes: RecommendationSettings) -> Pick | None:
 
 
 def _walk(sequences: dict[str, list[Point]], is_good: Callable[[Point], bool]) -> list[Point]:
-    """List each system's candidates from large to small, and stop a system's list before the first that is not good."""
+    """List each system's vector formats from large to small, up to the first that does not pass the given test."""
     reached = []
     for points in sequences.values():
         for point in points:
@@ -125,7 +125,7 @@ def _walk(sequences: dict[str, list[Point]], is_good: Callable[[Point], bool]) -
 
 
 def _take_smallest(view: View, picks: list[Pick]) -> Pick | None:
-    """Choose the candidate with the fewest bytes; among those of equal size, the one with the highest mean metric."""
+    """Choose the vectors with the fewest bytes; among those of equal size, the ones with the highest mean metric."""
     return min(picks, key=lambda pick: (pick.point.bytes, -view.evidence.mean(pick.point)), default=None)
 
 
@@ -186,7 +186,7 @@ def _confirm(name: str, pick: Pick, view: View, evidence: dict[str, Evidence], m
 
 
 def _describe_gain(point: Point, view: View, test: Evidence) -> dict[str, Any] | None:
-    """Measure a candidate's gain over the system that the team uses today; None if that system was not measured."""
+    """Measure the gain of vectors over the system that the team uses today; None if that was not measured."""
     if view.now is None:
         return None
     chosen_on = view.evidence

@@ -43,7 +43,7 @@ HOLDS, UNDECIDED, WORSE = "holds", "undecided", "worse"  # outcomes of a test of
 
 @dataclass(frozen=True)
 class Step:
-    """The test whether one candidate loses less than the margin against the best system at full width."""
+    """The test whether a system's vector format loses less than the margin against the best full-width system."""
 
     point: Point
     difference: float
@@ -52,11 +52,11 @@ class Step:
 
     @property
     def passed(self) -> bool:
-        """Whether the candidate was shown to lose less than the margin."""
+        """Whether the tested vectors were shown to lose less than the margin."""
         return self.outcome == HOLDS
 
     def to_json(self) -> dict[str, Any]:
-        """Make the entry of this test for the list `steps` in `recommendation.json`."""
+        """Convert this test of a vector format to an entry of `steps` in `recommendation.json`."""
         tested = {"difference": self.difference, "lower_bound": self.lower_bound, "passed": self.passed}
         return {**point_to_json(self.point), **tested, "outcome": self.outcome}
 
@@ -126,7 +126,7 @@ def _find_proven(teams: dict[Any, Choice], team: object) -> tuple[Point, Point] 
 
 
 def _describe(choice: Choice, evidence: dict[str, Evidence], wishes: RecommendationSettings) -> dict[str, Any]:
-    """Describe the shipped candidate, or else the reference, in the top-level fields of `recommendation.json`."""
+    """Describe the shipped vectors, or else the reference, in the top-level fields of `recommendation.json`."""
     test, validation = evidence["test"], choice.view.evidence
     reference, chosen = choice.reference, choice.shipped or choice.reference
     difference = validation.bootstrap.interval(validation.difference(chosen, reference))
@@ -179,7 +179,7 @@ def _choose_among(
 
 
 def _test_sequences(view: View, sequences: dict[str, list[Point]], reference: Point, margin: float) -> list[Step]:
-    """Test each system's candidates from large to small, up to the first that may lose more than the margin."""
+    """Test each system's vector formats from large to small, up to the first that may lose more than the margin."""
     evidence, steps = view.evidence, []
     for points in sequences.values():
         for point in points:
@@ -194,7 +194,7 @@ def _test_sequences(view: View, sequences: dict[str, list[Point]], reference: Po
 
 
 def _find_barred(choice: Choice, wishes: RecommendationSettings) -> Barred | None:
-    """Find which limits (bytes, recall) rule out every candidate that passed; None if one is shipped or none passed."""
+    """Find which limits (bytes, recall) rule out all vectors that passed; None if some are shipped or none passed."""
     if choice.shipped or not choice.passing:
         return None
     evidence = choice.view.evidence
@@ -220,7 +220,10 @@ def _list_sequences(choice: Choice) -> dict[str, list[Point]]:
 def _estimate_queries(
     choice: Choice, wishes: RecommendationSettings, wished: Point | None
 ) -> tuple[Point | None, int | None]:
-    """Estimate which candidate more queries could prove, and how many it takes; None and None if no more are needed."""
+    """Estimate which vectors could be proven good enough with more queries, and with about how many.
+
+    Both are None if the queries are enough, or if no number of queries would do.
+    """
     evidence = choice.view.evidence
     targets = [choice.reference]  # its gain over the rivals
     if choice.shipped:
@@ -240,7 +243,7 @@ def _estimate_queries(
 
 
 def _queries_to_ship(choice: Choice, margin: float, target: Point) -> int | None:
-    """Estimate how many queries it would take to prove a candidate good enough to ship; None if no number would do."""
+    """Estimate how many queries it would take to prove vectors good enough to ship; None if no number would do."""
     view, evidence = choice.view, choice.view.evidence
     sequences = _list_sequences(choice)
     if target.system not in sequences:

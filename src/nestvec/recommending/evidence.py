@@ -1,4 +1,4 @@
-"""The metric's value for every query of a split, from which the vector to ship is chosen."""
+"""The deciding metric's value for every query of a split, from which the vectors to ship are chosen."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Evidence:
 
     @cached_property
     def whole(self) -> dict[str, Point]:
-        """Maps each system to its candidate with the largest vectors; BM25, without vectors, to its only one."""
+        """Maps each system to its largest vectors (dimension and precision); BM25 has no vectors and one entry."""
         return {point.system: point for point in full_width(self.values)}
 
     def mean(self, point: Point) -> float:
@@ -45,21 +45,21 @@ class Evidence:
         return float(self.values[point].mean())
 
     def difference(self, a: Point, b: Point) -> NDArray[np.float64]:
-        """Subtract b's values from a's for each query; 0 between a lossless candidate and its full-width system."""
+        """Subtract b's values from a's, query by query; a lossless vector format counts as its full width."""
         return self.values[self._count_as(a)] - self.values[self._count_as(b)]
 
     def is_same(self, a: Point, b: Point) -> bool:
-        """Whether two candidates have the same first results for every query, so that no test is needed."""
+        """Whether two vector formats of a system have the same first results for every query, so need no test."""
         return self._count_as(a) == self._count_as(b)
 
     def lower_bound(self, point: Point, reference: Point, level: float) -> float:
-        """Compute the one-sided lower bound of a candidate's mean difference to a reference; 0 if both rank alike."""
+        """Compute the one-sided lower bound of the mean difference to a reference; 0 if both rank alike."""
         if self.is_same(point, reference):
             return 0.0
         return self.bootstrap.lower_bound(self.difference(point, reference), level)
 
     def chance_above(self, point: Point, reference: Point, limit: float) -> float:
-        """Estimate the chance (0 to 1) that a candidate's true mean difference to the reference exceeds a limit."""
+        """Estimate the chance (0 to 1) that the true mean difference to a reference exceeds a limit."""
         if self.is_same(point, reference):
             return float(limit < 0)
         return self.bootstrap.chance_above(self.difference(point, reference), limit)

@@ -46,7 +46,7 @@ TEAMS = (BESIDE, ALONE)
 
 @dataclass(frozen=True)
 class View:
-    """The values of one split, from which one kind of team chooses: with keyword search, or with vectors alone."""
+    """The measured values of one split, from which a team with keyword search, or without, chooses its vectors."""
 
     evidence: Evidence
     team: Team
@@ -98,11 +98,11 @@ class View:
         return rivals + ([self.find_pretrained(point)] if self.beside_pretrained(point) else [])
 
     def beside_pretrained(self, point: Point) -> bool:
-        """Whether a candidate can be compared with the pretrained system: measured, and not the candidate's own."""
+        """Whether vectors of another system can be compared with the pretrained one, because it was measured."""
         return self.team.pretrained in self.evidence.whole and point.system != self.team.pretrained
 
     def find_pretrained(self, point: Point) -> Point:
-        """Find a candidate's pretrained baseline: fused in the same vector format if measured, else at full width."""
+        """Find the pretrained baseline of vectors: for fused ones in the same format if measured, else at full width."""
         whole = self.evidence.whole[self.team.pretrained]
         if self.team.kind != HYBRID:
             return whole
@@ -110,7 +110,7 @@ class View:
         return next((other for other in points if other.format == point.format), whole)
 
     def test_gate(self, point: Point) -> dict[str, dict[str, Any]]:
-        """Compare a candidate with each baseline: difference, 95 % interval, and whether the interval lies above 0."""
+        """Compare vectors with each baseline: difference, 95 % interval, and whether the interval lies above 0."""
         evidence = self.evidence
         gains = {
             rival.system: evidence.bootstrap.interval(evidence.difference(point, rival))
@@ -122,7 +122,7 @@ class View:
         }
 
     def passes_gate(self, point: Point) -> bool:
-        """Whether a candidate clearly beats every baseline: each difference's 95 % interval lies above 0."""
+        """Whether vectors clearly beat every baseline: each difference's 95 % interval lies above 0."""
         return all(rival["passed"] for rival in self.test_gate(point).values())
 
     def beats_pretrained(self, system: str) -> bool:

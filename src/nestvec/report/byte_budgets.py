@@ -78,7 +78,7 @@ def compare_bits_with_dimensions(content: Content, metric: str) -> tuple[Shrinki
 
 
 def _distinct_sizes(rows: Sequence[Row]) -> list[int]:
-    """List the sizes in bytes of the measured vectors, largest first; of sizes within 5 % only the largest."""
+    """List the sizes in bytes of the measured vectors, largest first; of sizes within 5 % of each other one."""
     sizes: list[int] = []
     for size in sorted({row.bytes for row in rows}, reverse=True):
         if not sizes or sizes[-1] > NEARLY * size:
@@ -87,6 +87,6 @@ def _distinct_sizes(rows: Sequence[Row]) -> list[int]:
 
 
 def _best_within(rows: Sequence[Row], size: int, metric: str) -> Row | None:
-    """Find the row with the highest metric of at most `size` bytes; of equally good rows the smallest."""
+    """Find the row of results with the highest metric in at most `size` bytes; of equally good rows the smallest."""
     within = [row for row in rows if row.bytes <= size]
     return max(within, key=lambda row: (row.metrics[metric].value, -row.bytes), default=None)

@@ -128,7 +128,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _below(where: str, name: str) -> str:
-    """Give the path to a table's entry inside a file, for messages: `surface[3].queries` for `surface[3]`."""
+    """Join a path inside a file and a key, for messages: `surface[3]` and `queries` to `surface[3].queries`."""
     return f"{where}.{name}" if where else name
 
 

@@ -423,7 +423,7 @@ class Audit(ReadByName):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The names of the splits: training, validation and test, as far as the protocol has them."""
+        """The splits that have counts: `train`, `validation` and `test`, and perhaps `withheld` and `unused`."""
         return tuple(dict.fromkeys([*self.queries, *self.records, *self.documents]))
 
     @property
