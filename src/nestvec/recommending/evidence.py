@@ -1,4 +1,4 @@
-"""The metric's value for every query of a split, from which the vector to ship is chosen."""
+"""The deciding metric's value for every query of a split, from which the vectors to ship are chosen."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def compare_bits_with_dimensions(content: Content, metric: str) -> tuple[Shrinki
 
 
 def _distinct_sizes(rows: Sequence[Row]) -> list[int]:
-    """List the sizes in bytes of the measured vectors, largest first; of sizes within 5 % only the largest."""
+    """List the sizes in bytes of the measured vectors, largest first; of sizes within 5 % of each other one."""
     sizes: list[int] = []
     for size in sorted({row.bytes for row in rows}, reverse=True):
         if not sizes or sizes[-1] > NEARLY * size:

@@ -1,4 +1,4 @@
-"""Draws the histogram of the grades, and describes the histogram in words for people who cannot see."""
+"""Draws the histogram of the grades, and describes the histogram in words for people who cannot see it."""
 
 from __future__ import annotations
 

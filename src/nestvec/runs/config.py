@@ -1,4 +1,4 @@
-"""Read and write settings as TOML files: the file of `--config`, and `config.toml` in a run's folder."""
+"""Reads and writes settings as TOML files: the file of `--config`, and `config.toml` in a run's folder."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def read_run_config(path: Path) -> Config:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read option names and values from a TOML file, also from tables with the name of a stage.
+    """Read options from a TOML file, in which they may stand in tables named after stages, such as `[training]`.
 
     Args:
         path: the file.

@@ -85,7 +85,7 @@ class RunFolder:
         return self._inside("checkpoints", system)
 
     def run(self, name: str) -> Path:
-        """Give the TREC run file of a system at one dimension and precision; `name` is such as `mnr.48.int8`."""
+        """Give the TREC run file of a system at one dimension and precision, such as `mnr.48.int8`."""
         return self._inside("runs", f"{name}.trec")
 
     def embeddings(self, system: str) -> Path:

@@ -1,4 +1,4 @@
-"""List the runs in a folder: each run's data and recommendation, and the next stage of unfinished runs."""
+"""Lists the runs in a folder: each run's data and recommendation, and the next stage of unfinished runs."""
 
 from __future__ import annotations
 

@@ -404,7 +404,7 @@ class Run:
         return vectors
 
     def model_origin(self, system: str) -> tuple[list[str], str | None]:
-        """Give the names to look for an untrained system's model by, and the sha256 that its weights must have."""
+        """Give the names under which an untrained system's model may be found, and the sha256 of its weights."""
         settings, hashes = self.config.settings, self.config.inputs
         if system == PRETRAINED:
             return [name for name in [str(settings.get("model", ""))] if can_be_path(name)], hashes.get("model")

@@ -96,7 +96,7 @@ def crop_queries(documents: Sequence[str], seed: int) -> list[str]:
 
 
 def _crop_query(words: Sequence[re.Match[str]], weights: WordWeights, rng: np.random.Generator) -> str:
-    """Make a pseudo-query by drawing words of a document, some with a typo; empty if the document has no words."""
+    """Make a pseudo-query, sometimes with a typo, by drawing words of a document; empty if there are no words."""
     if not words:
         return ""
     chosen = draw_words(draw_window(words, rng), weights, rng)

@@ -49,7 +49,7 @@ def symmetric_ranking_loss(model: SentenceTransformer, examples: Examples, scale
 
 
 def _rank_in_batch(model: SentenceTransformer, scale: float, **ways: Any) -> Criterion:  # noqa: ANN401 - the library's
-    """Make sentence-transformers' multiple-negatives ranking loss over the batches of all processes."""
+    """Make sentence-transformers' multiple-negatives ranking loss; with several processes, over all their batches."""
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     gathers = distributed.world_size() > 1
@@ -113,7 +113,7 @@ def listwise_loss(
 ) -> Tensor:
     """Cross-entropy between each query's targets and the softmax of the query's similarities to the batch's documents.
 
-    With one target per query and no document left out, this loss is multiple-negatives ranking. Source: Cao et al.
+    With one target per query and no document left out, this is the multiple-negatives ranking loss. Source: Cao et al.
     2007, section 4.2, with all probability on the documents worth finding.
 
     Args:

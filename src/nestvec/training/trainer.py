@@ -113,7 +113,7 @@ class Trainer(SentenceTransformerTrainer):
         distributed.wait_for_all()
 
     def _put_in_place(self, written: Path, path: Path) -> None:
-        """Rename a complete checkpoint, after its state names the final path of the best checkpoint."""
+        """Write the best checkpoint's final path into a complete checkpoint's state, then rename that checkpoint."""
         if self.state.best_global_step:
             best = path.with_name(f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}")
             self.state.best_model_checkpoint = str(best)
