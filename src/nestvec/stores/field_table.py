@@ -1,7 +1,7 @@
-"""The embedded store's SQLite table of fields, and the statement that finds documents by conditions on them.
+"""The SQLite table of the documents' fields in an embedded index, and the query that filters documents by their fields.
 
-For a field that is a number, the column `text` is NULL. For a text that is a plain number, such as `19.90`, both `text`
-and `number` are set, and the text is ordered as a number.
+A field whose value is a number has NULL in the column `text`. A text that is a plain number, such as `19.90`, is stored
+in both columns, `text` and `number`, and conditions such as `<` compare it as a number.
 """
 
 from __future__ import annotations

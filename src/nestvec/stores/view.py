@@ -35,11 +35,11 @@ class View:
     """The documents that a search looks at: all documents of an embedded index, or those that fulfil a filter.
 
     Attributes:
-        generation: holds the documents, codes and words.
-        parts: the codes to search.
-        live: (rows,) whether each row may be returned.
-        pool: threads that search the codes.
-        is_filtered: whether a filter is set.
+        generation: the open build of the index that holds the documents, vectors and postings.
+        parts: the stored vectors to compare with the query.
+        live: boolean for each row of the generation: whether its document may be returned.
+        pool: threads that search the vectors.
+        is_filtered: whether the search has a filter.
     """
 
     generation: Generation
@@ -49,11 +49,14 @@ class View:
     is_filtered: bool
 
     def find_by_vectors(self, query: NDArray[np.float32], k: int) -> list[Hit]:
-        """Find the k best documents for a (full dimension,) float32 query of unit length, best first."""
+        """Find the k documents whose vectors are most similar to the query's, best first.
+
+        `query` is a float32 vector of unit length, in the system's full dimension.
+        """
         return self._read_hits(*self._search_vectors(query, k))
 
     def find_by_words(self, text: str, k: int) -> list[Hit]:
-        """Find the k best documents for a query by BM25, best first."""
+        """Find the k best documents for a query by keyword search (BM25), best first."""
         return self._read_hits(*self._search_words(self.generation.words.ask(text), k))
 
     def find_by_both(self, text: str, query: NDArray[np.float32], k: int, fusion: Fusion) -> list[Hit]:
@@ -99,7 +102,8 @@ class View:
     def _keep_first_ties(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> ScoredRows:
         """Drop documents that cannot be among the k best, because k documents with equal scores go before them.
 
-        `rows` are (r,) and ascending.
+        A segment's documents are sorted by id, the greatest first. So of the rows that share the k-th highest score,
+        only the first k of each segment are kept. `rows` must be ascending.
         """
         if len(rows) <= k:
             return rows, scores
@@ -132,13 +136,13 @@ class View:
 
 
 def _least_of(scores: NDArray[np.float32], k: int) -> np.float32:
-    """Return the k-th highest of more than k scores."""
+    """Return the k-th highest score; there must be more than k scores."""
     least: np.float32 = np.partition(scores, len(scores) - k)[len(scores) - k]
     return least
 
 
 def filter_generation(generation: Generation, where: Sequence[Condition], pool: Executor) -> View:
-    """Make a view of the documents that fulfil all conditions, or of all documents if there are no conditions."""
+    """Prepare a search among the documents that fulfil all conditions in `where`; without conditions, among all."""
     live = generation.live_rows()
     parts = [Part(segment.scans[0], segment.first) for segment in generation.segments]
     if where:

@@ -1,8 +1,8 @@
-"""Keyword search of the embedded store: BM25 over the documents of one state of the index, as in the evaluation.
+"""Keyword search of an embedded index: BM25 with the same scores as in the evaluation.
 
-Words that many documents contain have little weight and take most of the time. They are processed last, and skipped
-once documents without any of the rarer words can no longer be among the best (Turtle & Flood 1995): over a million
-titles, a search takes 0.5 ms instead of 5 ms. The remaining candidates are scored exactly, adding up in `Bm25`'s order.
+Words that many documents contain have little weight and take most of the time. A search reads the rarer words of the
+query first. It skips the frequent words once documents without any rarer word can no longer be among the best (Turtle &
+Flood 1995): over a million titles, a search takes 0.5 ms instead of 5 ms. The candidates are then scored by all words.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class _AskedWord(NamedTuple):
     """A word of a query, with the documents that contain the word.
 
     Attributes:
-        rows: (n,) rows of these documents, ascending.
-        counts: (n,) how often each document contains the word.
-        rarity: see `bm25.weigh_rarity`.
+        rows: row numbers of these documents, ascending.
+        counts: how often each of these documents contains the word.
+        rarity: the word's idf.
         times: how often the query contains the word.
     """
 
@@ -58,9 +58,9 @@ class WordIndex:
 
     Args:
         postings: the postings of all segments, in the order of their rows.
-        live: (rows,) whether each row holds a document.
-        settings: how words match, and BM25's parameters.
-        look_up: finds the spans of words in the segments.
+        live: boolean for each row: whether its document is still in the index.
+        settings: how texts are split into words, and BM25's parameters.
+        look_up: finds where each segment's postings of given words begin and end.
         read_texts: yields the texts of all documents; spelling correction learns its vocabulary from them.
     """
 
@@ -85,7 +85,7 @@ class WordIndex:
         return self._corrector.correct(texts) if self._corrector else list(texts)
 
     def ask(self, text: str) -> AskedWords:
-        """Correct a query and find the documents that contain its words."""
+        """Correct a query's spelling and find the documents that contain any of its words."""
         asked = Counter(split_words(self.correct([text]), self._settings.forms)[0])
         spans = self._look_up(list(asked))
         found = (self._find_word(spans[word], asked[word]) for word in sorted(spans))  # in the order of BM25's sums
@@ -109,12 +109,12 @@ class WordIndex:
 
 @dataclass(frozen=True)
 class AskedWords:
-    """The words of a query and the documents that contain them.
+    """The words of a query, and the documents that contain them.
 
     Attributes:
-        words: the query's words that some document contains, in the order in which BM25 adds them up.
-        damp: (rows,) see `bm25.damp_lengths`.
-        sums: (rows,) zeros, used as working memory; each search sets them back to zeros.
+        words: the query's words that at least one document contains, in alphabetical order.
+        damp: BM25's length normalisation of each row's document.
+        sums: a zero for each row, used as working memory; each search sets it back to zero.
     """
 
     words: Sequence[_AskedWord]
@@ -122,14 +122,14 @@ class AskedWords:
     sums: NDArray[np.float64]
 
     def find_best(self, k: int, allowed: NDArray[np.bool_] | None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Find candidates that are certain to include the k best documents and all that tie with the k-th.
+        """Find candidates that are certain to include the k documents with the highest BM25 scores, ties included.
 
         Args:
-            k: number of documents, at least 1.
-            allowed: (rows,) whether each row may be returned; None allows all.
+            k: number of documents to find, at least 1.
+            allowed: boolean for each row: whether its document may be returned; None allows all.
 
         Returns:
-            (n,) rows, ascending, and their scores, each above 0.
+            The candidates' row numbers, ascending, and their BM25 scores, each above 0.
         """
         rarest = sorted(self.words, key=lambda word: -word.most)
         rests = list(accumulate(word.most for word in reversed(rarest)))[::-1]  # the most that the words left can add
@@ -146,7 +146,7 @@ class AskedWords:
         return rows, self.score(rows)
 
     def score(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Compute the (n,) BM25 scores of (n,) ascending rows."""
+        """Compute the query's BM25 scores of the documents in the given rows, which must be ascending."""
         scores = np.zeros(len(rows))
         for word in self.words:
             place = np.minimum(np.searchsorted(word.rows, rows), len(word.rows) - 1)
