@@ -102,7 +102,7 @@ class View:
         return self.team.pretrained in self.evidence.whole and point.system != self.team.pretrained
 
     def find_pretrained(self, point: Point) -> Point:
-        """Find the pretrained baseline of vectors: for fused ones in the same format if measured, else at full width."""
+        """Find the pretrained baseline of vectors: for fused ones in the same format if measured, else full width."""
         whole = self.evidence.whole[self.team.pretrained]
         if self.team.kind != HYBRID:
             return whole
