@@ -1,12 +1,14 @@
-"""The embedded store: a folder that serves the same codes that were measured, exactly and without a server.
+"""The embedded store: a search index in a folder, which needs no server and is always searched exactly.
 
-    current.json   what is served, and the name of the generation that serves it
-    000001/        that generation (`generation.py`), which was built under a temporary name, then renamed
+    current.json   the index's description (system, model, vector formats), and the name of the current generation
+    000001/        the current generation: a folder with one complete build of the index (`generation.py`)
 
-Every search is exact and breaks ties as the evaluation does, so search results agree with the measured surface.
+The index holds the same codes that the run measured, and orders documents with equal scores as the evaluation does. So
+searches return the results that were measured.
 
-A reader always sees one complete state. A build removes the generation that it replaces; a reader that has the old
-files open can go on reading them, and a reader that finds them gone reads `current.json` again.
+A build writes a new generation under a temporary name, renames its folder, names it in `current.json`, and then removes
+the old generation. So a reader always sees one complete state: a reader that has the old files open can go on reading
+them, and a reader that finds the old files gone reads `current.json` again.
 """
 
 from __future__ import annotations
@@ -45,11 +47,11 @@ _TRIES = 20  # attempts to open a generation while builds keep replacing it
 
 
 class EmbeddedStore:
-    """A `Store` in a folder, without a server; see the module.
+    """A search index (`Store`) that consists of files in one folder and needs no server.
 
     Args:
         folder: the index's folder; the first `build` creates it.
-        limit: seconds to wait while another process has locked the documents.
+        limit: seconds to wait while another process has locked the SQLite file of documents.
 
     Raises:
         InputError: the index in the folder is damaged, made by a newer nestvec, or locked for longer than `limit`.
@@ -67,17 +69,17 @@ class EmbeddedStore:
 
     @property
     def about(self) -> About | None:
-        """What the index serves; None if no index was built yet."""
+        """The index's description: system, model and vector formats; None if no index was built yet."""
         return self._generation.about if self._generation else None
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
-        """Build a new index, which replaces the present one; see `Store`."""
+        """Build a new index from batches of documents; it replaces the present index when it is complete."""
         with self._write_lock(), self._new_generation(about, codecs) as generation:
             for batch in _gather_segments(batches):
                 _add_batch(generation, batch)
 
     def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
-        """Add documents and replace those whose ids exist; see `Store`."""
+        """Add documents, and replace stored documents that have the same ids; see `Store.upsert`."""
         with self._write_lock():
             for batch in _gather_segments(batches):
                 with self._lock:
@@ -88,23 +90,23 @@ class EmbeddedStore:
                         self._merge_segments(generation)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed; see `Store`."""
+        """Remove the documents with the given ids, and return how many were removed."""
         with self._write_lock(), self._lock:
             return self._refresh().remove_documents(ids)
 
     @contextmanager
     def one_state(self) -> Iterator[About]:
-        """Open a block whose reads see one state of the index; see `Store`."""
+        """Open a `with` block in which all reads see the same state of the index; see `Store.one_state`."""
         with self._reading() as generation:
             yield generation.about
 
     def version(self) -> object:
-        """Return a value that differs once the documents have changed; see `Store`."""
+        """Return a value that is unequal to earlier values if the index's documents have changed since."""
         with self._reading() as generation:
             return generation.version
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """Return the ids that no document has; see `Store`."""
+        """Return those of the given ids that no document in the index has."""
         with self._reading() as generation:
             known = generation.known_ids(ids)
         return [identifier for identifier in dict.fromkeys(ids) if identifier not in known]
@@ -112,19 +114,19 @@ class EmbeddedStore:
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by vectors; always exact, see `Store`."""
+        """Find the k best documents for each query vector, always by exact search; see `Store.search`."""
         del exact
         with self._reading() as generation:
             view = self._view(generation, where, queries)
             return [view.find_by_vectors(query, k) for query in queries]
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Return the queries with corrected spelling, as keyword search uses them; see `Store`."""
+        """Return the queries with the spelling correction that keyword search applies; see `Store.correct`."""
         with self._reading() as generation:
             return generation.words.correct(texts) if generation.about.hybrid else list(texts)
 
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
-        """Find the best documents for each query by words; see `Store`."""
+        """Find the k best documents for each query by keyword search (BM25); see `Store.search_words`."""
         with self._reading() as generation:
             view = self._view(generation, where)
             return [view.find_by_words(text, k) for text in texts]
@@ -138,7 +140,7 @@ class EmbeddedStore:
         exact: bool = False,
         weight: float | None = None,
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by words and vectors; always exact, see `Store`."""
+        """Find the k best documents for each query by fused keyword and vector search; see `Store.search_fused`."""
         del exact
         with self._reading() as generation:
             view = self._view(generation, where, queries)
@@ -156,7 +158,7 @@ class EmbeddedStore:
             return generation.size()
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the index's files, after a search in progress has ended."""
         with self._lock:  # wait for a search in progress
             self._pool.shutdown()
             if self._generation:
@@ -166,16 +168,17 @@ class EmbeddedStore:
     def _view(
         self, generation: Generation, where: Sequence[Condition], queries: NDArray[np.float32] | None = None
     ) -> View:
-        """Make a view of the documents that fulfil the conditions; raises InputError for queries of the wrong width."""
+        """Select documents that fulfil the conditions; raises InputError if query vectors have the wrong width."""
         width = generation.about.full_dimension
         if queries is not None and queries.shape[1] != width:
-            problem = f"the query has {queries.shape[1]} dimensions"
-            raise InputError(problem, f"{width}, as the index was built with", file=self._folder)
+            problem = f"the query vector has {queries.shape[1]} dimensions"
+            wanted = f"{width} dimensions, like the vectors that the index was built from"
+            raise InputError(problem, wanted, file=self._folder)
         return filter_generation(generation, where, self._pool)
 
     @contextmanager
     def _reading(self) -> Iterator[Generation]:
-        """Give the current generation in one state until the block ends; a nested block sees the same state."""
+        """Open the current build of the index for reading; a nested `with` block sees the outer block's state."""
         with self._lock:
             if self._is_reading and self._generation is not None:
                 yield self._generation
@@ -189,12 +192,12 @@ class EmbeddedStore:
                 generation.end()
 
     def _refresh(self) -> Generation:
-        """Return the current generation, after loading what has been committed."""
+        """Load all committed changes, and return the current generation (build) of the index."""
         with self._reading() as generation:
             return generation
 
     def _begin(self) -> Generation:
-        """Open the generation that `current.json` names, and begin to read it."""
+        """Open the generation (build of the index) that `current.json` names, and begin to read it."""
         state = self._read_current()
         for _ in range(_TRIES):
             try:
@@ -206,21 +209,23 @@ class EmbeddedStore:
                 if state == before:
                     raise
         problem = f"other processes replaced the index {_TRIES} times while it was being opened"
-        raise InputError(problem, "no builds in progress: try again when they are done", file=self._folder)
+        wanted = "no build of this index in progress: wait until other builds are done, then try again"
+        raise InputError(problem, wanted, file=self._folder)
 
     def _read_current(self) -> dict[str, Any]:
         """Read `current.json`; raises InputError if the file is missing or names no generation."""
         path = self._folder / CURRENT
         if not path.is_file():
-            raise InputError("holds no index", "a folder that `nestvec index` made", file=self._folder)
+            raise InputError("holds no index", "a folder with an index that `nestvec index` built", file=self._folder)
         state = read_json(path)
         name = state.get("generation") if isinstance(state, dict) else None
         if not isinstance(name, str) or not name.isdecimal():
-            raise InputError("is damaged: it names no generation", EXPECTED, file=path)
+            problem = "is damaged: \"generation\" is not the number of a build, such as \"000001\""
+            raise InputError(problem, EXPECTED, file=path)
         return dict(state)
 
     def _open_generation(self, state: Mapping[str, Any]) -> Generation:
-        """Open the generation that `current.json` names, or keep the open one if it is still that generation."""
+        """Return the build of the index that `current.json` names; opens it unless that build is open already."""
         held = self._generation
         if held is not None and state == self._state and not held.is_replaced:
             return held
@@ -233,7 +238,7 @@ class EmbeddedStore:
 
     @contextmanager
     def _new_generation(self, about: About, codecs: Sequence[Codec]) -> Iterator[Generation]:
-        """Create an empty generation for the block to fill; when the block ends without error, it replaces the old."""
+        """Create an empty generation for the `with` block to fill; it replaces the old one if the block succeeds."""
         numbers = [int(path.name) for path in self._folder.iterdir() if path.name.isdecimal()]
         name = f"{max(numbers, default=0) + 1:06d}"
         with (
@@ -246,7 +251,7 @@ class EmbeddedStore:
         self._remove_all_but(name)
 
     def _remove_all_but(self, name: str) -> None:
-        """Remove every generation except the named one, if that one exists."""
+        """Remove all generations except the named one; if the named one does not exist, remove none."""
         if not (self._folder / name).is_dir():
             return
         for path in self._folder.iterdir():
@@ -254,7 +259,7 @@ class EmbeddedStore:
                 remove(path)
 
     def _merge_segments(self, old: Generation) -> None:
-        """Copy all documents into a new generation, with few large segments and without gone rows."""
+        """Copy all documents into a new generation, with few large segments and without rows of removed documents."""
         rows = np.flatnonzero(old.live_rows())
         with self._new_generation(old.about, old.codecs) as merged:
             for first in range(0, len(rows), _SEGMENT):
@@ -269,7 +274,7 @@ class EmbeddedStore:
 
     @contextmanager
     def _write_lock(self) -> Iterator[None]:
-        """Hold the lock that lets one process write at a time; removes what killed writers left."""
+        """Lock the index's folder against other writers, and remove files that killed writers left behind."""
         follow_links(self._folder).mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
             sweep(self._folder)
@@ -279,13 +284,13 @@ class EmbeddedStore:
 
 
 def _add_batch(generation: Generation, batch: Batch) -> None:
-    """Encode a batch's vectors for each stage and add its documents to a generation."""
+    """Encode a batch's vectors with each codec of a generation, and add the batch's documents to this generation."""
     codes = [codec.encode(codec.cut(batch.vectors)) for codec in generation.codecs]
     generation.add_documents(batch.ids, batch.texts, batch.fields, codes)
 
 
 def _gather_segments(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Merge batches until each has `_SEGMENT` documents or more; if an id repeats, its last document counts."""
+    """Merge batches into larger ones, big enough for a segment; if an id repeats, its last document is kept."""
     waiting: list[Batch] = []
     for batch in batches:
         waiting.append(batch)

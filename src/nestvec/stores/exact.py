@@ -1,4 +1,7 @@
-"""Exact search of codes: faiss proposes candidates, the codec scores them, until no other code can score higher."""
+"""Exact search of encoded vectors: faiss proposes candidates, and the codec computes their exact scores.
+
+If a vector that is not among the candidates could still be one of the k best, the search takes more candidates.
+"""
 
 from __future__ import annotations
 
@@ -28,29 +31,32 @@ _MORE = 8  # candidates for each wanted document; where they are too few, the ne
 
 @dataclass(frozen=True)
 class Part:
-    """Codes that are searched together: those of a segment, or those that a filter leaves.
+    """Codes (encoded vectors) in one faiss index: the codes of a segment, or of the documents that pass a filter.
 
     Attributes:
-        scan: n codes.
-        rows: (n,) the row of each code; or the first row, if the rows are consecutive.
+        scan: the faiss index of the n codes.
+        rows: (n,) row numbers of the codes' documents; or the first row number, if they are consecutive.
     """
 
     scan: Scan
     rows: NDArray[np.int64] | int
 
     def search(self, turned: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Find the k best approximate scores and their rows for a (1, …) query that `Scan.turn` returned."""
+        """Find the k best codes for one query, and return their approximate scores and row numbers.
+
+        `turned` is the (1, …) query as transformed by `Scan.turn`.
+        """
         scores, places = self.scan.search_turned(turned, k)
         return scores[0], places[0] + self.rows if isinstance(self.rows, int) else self.rows[places[0]]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """All codes to search.
+    """All codes (encoded vectors) that a search compares with a query.
 
     Attributes:
         codec: the codec that made the codes.
-        parts: the codes; each row is in exactly one part.
+        parts: the faiss indexes that hold the codes; each row is in exactly one of them.
     """
 
     codec: Codec
@@ -64,12 +70,12 @@ class Parts:
         Args:
             query: (d,) float32, d being the dimension of the decoded codes.
             k: number of documents, at least 1.
-            rank: returns the rows it is given with exact scores, highest first. It may leave out rows that must not be
-                returned, and rows that cannot be among the k best of the given rows.
+            rank: a function that takes row numbers and returns them with their exact scores, highest first. It may
+                leave out rows that must not be returned, and rows that cannot be among the k best of the given rows.
             pool: threads that search the parts.
 
         Returns:
-            The result of `rank` for the candidates: at least k rows, or all rows if fewer may be returned.
+            The result of `rank` for the candidates: at least k rows; or all rows that may be returned, if fewer.
         """
         wanted = max(_ROOM, _MORE * k)
         turned = self.parts[0].scan.turn(query[None]) if self.parts else query[None]
@@ -85,10 +91,10 @@ class Parts:
     def _find_candidates(
         self, turned: NDArray[np.float32], wanted: int, pool: Executor
     ) -> tuple[NDArray[np.int64], float | None]:
-        """Find the rows of at most `wanted` candidates, and the best approximate score that any other row can have.
+        """Find at most `wanted` candidate rows, and the highest approximate score that any other row can have.
 
-        The score is None if there are no other rows. If all parts are fast to search, each part is asked for little
-        more than its share of the candidates; else each part is asked for all of them.
+        The score is None if there are no other rows. If all parts are fast to search, each part finds only a few more
+        candidates than `wanted` divided by the number of parts; otherwise, each part finds `wanted` candidates.
         """
         is_fast = all(part.scan.is_fast for part in self.parts)
         each, share = (map, wanted // max(1, len(self.parts)) + _ROOM // 4) if is_fast else (pool.map, wanted)
@@ -104,20 +110,20 @@ class Parts:
 def rank_rows(
     codec: Codec, query: NDArray[np.float32], rows: NDArray[np.int64], codes: Callable[[NDArray[np.int64]], Any], k: int
 ) -> ScoredRows:
-    """Find the k best of (r,) rows by the exact scores of their codes; the result may hold a few more rows.
+    """Rank the given rows by the exact scores of their codes, leaving out rows that cannot be among the k best.
 
-    Most of the time goes into decoding. So if the codec has a way to approximate scores without decoding, only rows
+    Decoding takes most of the time. So if the codec has a faster way to compute scores nearly exactly, only the rows
     that can be among the k best are decoded.
 
     Args:
         codec: the codec that made the codes.
         query: (d,) float32, d being the dimension of the decoded codes.
-        rows: rows in any order.
-        codes: returns the codes of ascending rows.
+        rows: row numbers in any order.
+        codes: a function that takes ascending row numbers and returns their codes.
         k: number of rows, at least 1.
 
     Returns:
-        The rows, highest score first, with all that tie with the k-th, and their float32 scores.
+        The row numbers, highest score first, including all that tie with the k-th; and their float32 scores.
     """
     rows = np.sort(rows)
     held = codes(rows)

@@ -1,7 +1,7 @@
 """The embedded store's SQLite table of fields, and the statement that finds documents by conditions on them.
 
 For a field that is a number, the column `text` is NULL. For a text that is a plain number, such as `19.90`, both `text`
-and `number` are set, and the text is ordered as a number.
+and `number` are set, so that a condition such as `price<=20` compares the number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INSERT = "INSERT INTO fields VALUES (?, ?, ?, ?)"
 def field_rows(
     rows: Iterable[int], fields: Sequence[Mapping[str, Value]]
 ) -> Iterator[tuple[str, int, str | None, float | None]]:
-    """Yield the table's rows for documents: field name, the document's row, text and number."""
+    """Yield rows for the SQLite table of fields: field name, document's row number, and value as text and number."""
     for row, entries in zip(rows, fields, strict=True):
         for name, value in entries.items():
             if isinstance(value, str):
@@ -37,7 +37,7 @@ def field_rows(
 
 
 def select_rows(where: Sequence[Condition]) -> tuple[str, list[str | float | None]]:
-    """Make the SELECT statement, with its parameters, for documents that fulfil all of at least one condition."""
+    """Make the SQL statement, and its parameters, that finds documents that fulfil all conditions (at least one)."""
     parts, values = list[str](), list[str | float | None]()
     for condition in where:
         sign, number = condition.sign, condition.number  # `Condition` has checked the sign, so it is safe in SQL

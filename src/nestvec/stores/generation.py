@@ -1,17 +1,18 @@
-"""A generation of the embedded store: documents in SQLite, codes and words in files; adds and removes documents.
+"""A generation: a folder with one complete build of an embedded index, to which documents are added later.
 
-    documents.sqlite             ids, texts, fields, the row of each document's codes, and where each word's entries are
-    codecs.safetensors           the codec of each stage, to decode its codes
-    000000000000.48.int8.faiss   a segment's codes (`segment.py`); the name begins with the number of its first row
-    000000000000.words.npy       the segment's words
+    documents.sqlite             documents (id, text, fields, row number), and where each word's postings are
+    codecs.safetensors           the codecs, one for each vector format that the index searches
+    000000000000.48.int8.faiss   codes of a segment (group of files, `segment.py`); the number is that of its first row
+    000000000000.words.npy       which documents of this segment contain which word
 
-The SQLite file decides which rows count. A writer first writes a segment's files. Then one transaction adds the
-segment's rows and marks the rows that they replace as gone. A reader sees the state before or after that transaction,
-and the next writer overwrites the files that a killed writer left.
+A document's row number says where its codes are in the segments. To add documents, a writer first writes the files of a
+new segment. Then one SQLite transaction adds the documents and marks the rows of documents that they replace as gone.
+So a reader sees the state before or after that transaction. If a writer is killed before, its files are ignored, and
+the next writer overwrites them.
 
-All reads happen between `begin` and `end`: in one SQLite transaction, which sees segments, gone rows, words and
-documents of one state. SQLite uses its rollback journal, because readers then need no write permission. A writer's
-commit waits for reads in progress, and new reads wait for the commit.
+All reads happen between `begin` and `end`, in one SQLite transaction, so that they see the same state. SQLite uses its
+rollback journal, because readers then need no write permission. A writer's commit waits for reads in progress, and new
+reads wait for the commit.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ _SCHEMA = (_TABLES, field_table.TABLE, postings.TABLE)
 
 @dataclass(frozen=True)
 class StoredDocument:
-    """A document as the SQLite file holds it."""
+    """A document as stored in the index's SQLite file: row number, id, text and fields."""
 
     row: int
     id: str
@@ -67,29 +68,29 @@ class StoredDocument:
 
     @classmethod
     def parse(cls, file: Path, row: int, identifier: object, text: object, fields: object) -> StoredDocument:
-        """Check the values of a row of the table in `file`; raises InputError if a value has the wrong type."""
+        """Make a document from values that SQLite read from `file`; raises InputError if one has the wrong type."""
         if not isinstance(identifier, str) or not isinstance(text, str):
-            raise InputError(f"is damaged: row {row} has no id or no text", EXPECTED, file=file)
+            raise InputError(f"is damaged: the id or text of document row {row} is not text", EXPECTED, file=file)
         return cls(row, identifier, text, _parse_object(fields, file))
 
 
 class Generation:
-    """An open generation.
+    """An open generation: one complete build of an embedded index, to read from and to add documents to.
 
     Args:
         folder: the generation's folder.
-        about: what the index serves.
-        limit: seconds to wait while another process has locked the documents.
+        about: the index's description.
+        limit: seconds to wait while another process has locked the SQLite file of documents.
 
     Raises:
-        InputError: a file is missing, damaged, another index's, or locked for longer than `limit`.
+        InputError: a file is missing, is damaged, belongs to another index, or is locked for longer than `limit`.
 
     Attributes:
         folder: as given.
         about: as given.
-        codecs: one codec for each stage.
-        segments: the committed segments, in the order of their rows.
-        gone: (g,) rows whose documents have been removed or replaced.
+        codecs: one codec for each vector format of the index.
+        segments: the committed segments (groups of files), in the order of their rows.
+        gone: (g,) numbers of the rows whose documents have been removed or replaced.
         version: a new object after each change of the documents.
     """
 
@@ -99,7 +100,7 @@ class Generation:
         codecs = load_codecs(folder / _CODECS)
         missing = [stage.name for stage in about.stages if stage.name not in codecs]
         if missing:
-            raise InputError(f"is damaged: it lacks {missing[0]}", EXPECTED, file=folder / _CODECS)
+            raise InputError(f"is damaged: it has no codec for {missing[0]}", EXPECTED, file=folder / _CODECS)
         self.codecs = tuple(codecs[stage.name] for stage in about.stages)
         empty = (np.zeros((0, stage.dimension), dtype=np.float32) for stage in about.stages)
         self._no_codes = tuple(codec.encode(none) for codec, none in zip(self.codecs, empty, strict=True))
@@ -121,29 +122,29 @@ class Generation:
 
     @classmethod
     def create_empty(cls, folder: Path, about: About, codecs: Sequence[Codec], limit: float) -> Generation:
-        """Create and open a generation without documents; the folder must not exist, and each stage needs a codec."""
+        """Create the folder of a new generation without documents, and open it; there is a codec for each stage."""
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
         create_file(folder / DOCUMENTS, _SCHEMA)
         return cls(folder, about, limit)
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the generation's files."""
         self._base.close()
         self.segments, self._segments, self._words = (), {}, None
 
     def __len__(self) -> int:
-        """Number of documents."""
+        """Number of documents in the generation."""
         return self.row_count - len(self.gone)
 
     @property
     def row_count(self) -> int:
-        """Number of rows of codes, gone rows included."""
+        """Number of rows of codes, including the rows of removed documents."""
         return self.segments[-1].first + self.segments[-1].row_count if self.segments else 0
 
     @property
     def words(self) -> WordIndex:
-        """The keyword index, for one thread at a time; raises InputError if the index holds vectors alone."""
+        """The BM25 index, for one thread at a time; raises InputError if the index has no keyword search."""
         if self._words is None:
             lexical = self.about.require_words(self.folder).lexical
             parts = [segment.postings for segment in self.segments if segment.postings]
@@ -152,12 +153,12 @@ class Generation:
 
     @property
     def is_replaced(self) -> bool:
-        """Whether the SQLite file was removed, or replaced by another file of the same name."""
+        """Whether the SQLite file was removed, or replaced by another file, since it was opened."""
         found = read_stamp(self._documents)
         return found is None or self._opened is None or found.inode != self._opened.inode
 
     def begin(self) -> None:
-        """Start to read: load what other processes have committed; all reads see this state until `end`."""
+        """Begin a read transaction: load all committed changes; reads see this state until `end` is called."""
         with self._translated_errors():
             self._base.execute("BEGIN")
             try:
@@ -170,18 +171,18 @@ class Generation:
                 raise
 
     def end(self) -> None:
-        """Stop reading, so that other processes can write again."""
+        """End the read transaction that `begin` began, so that other processes can commit changes again."""
         with self._translated_errors():
             if self._base.in_transaction:
                 self._base.execute("ROLLBACK")  # nothing was written
 
     def refresh(self) -> None:
-        """Load what has been committed."""
+        """Load the changes that any process has committed since the last read."""
         self.begin()
         self.end()
 
     def _read_state(self) -> None:
-        """Open the committed segments that are not open or have changed, and read which rows are gone."""
+        """Open segments that are new or have changed, and read which rows belong to removed documents."""
         self._seen = -1  # if this method fails, the next `begin` calls it again
         self._base.fit_limits()
         listed = self._read_segments()
@@ -202,7 +203,7 @@ class Generation:
         fields: Sequence[Mapping[str, Value]],
         codes: Sequence[NDArray[np.generic]],  # (n, …) for each stage
     ) -> None:
-        """Add documents as one segment, replacing documents with the same ids, in one transaction."""
+        """Add documents as one new segment, in one transaction that also removes old documents with the same ids."""
         if not ids:
             return
         order, first = tie_order(ids), self.row_count
@@ -223,31 +224,31 @@ class Generation:
         self.refresh()
 
     def remove_documents(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed."""
+        """Remove the documents with the given ids, and return how many were removed."""
         with self._write_transaction() as base:
             removed = _mark_gone(base, ids)
         self.refresh()
         return removed
 
     def documents_at(self, rows: NDArray[np.int64]) -> list[StoredDocument]:
-        """Read the documents of (r,) rows, none of them gone; gives them in any order."""
+        """Read the documents of r row numbers, in any order; raises InputError if a row has no document."""
         stored = self._select_rows("SELECT row, id, text, fields FROM documents", rows)
         return [StoredDocument.parse(self._documents, *values) for values in stored]
 
     def ids_at(self, rows: NDArray[np.int64]) -> dict[int, str]:
-        """Read the ids of (r,) rows, none of them gone."""
+        """Read the ids of the documents at r row numbers; raises InputError if a row has no document."""
         found = dict(self._select_rows("SELECT row, id FROM documents", rows))
         self._require(all(isinstance(identifier, str) for identifier in found.values()), "an id is not text")
         return found
 
     def matching_rows(self, where: Sequence[Condition]) -> NDArray[np.int64]:
-        """Find the (m,) rows, ascending, of documents that fulfil all conditions; there must be a condition."""
+        """Find the numbers, ascending, of the rows whose documents fulfil all conditions (at least one condition)."""
         statement, values = field_table.select_rows(where)
         with self._translated_errors():
             return self._fetch_rows(self._base.execute(statement, values), self.row_count)
 
     def codes_at(self, stage: int, rows: NDArray[np.int64]) -> NDArray[np.generic]:
-        """Read the (r, …) codes of (r,) rows at a stage."""
+        """Read the codes (encoded vectors) of r rows, in the format of stage 0 (the first) or 1 (the second)."""
         firsts = np.array([segment.first for segment in self.segments])
         owners = np.searchsorted(firsts, rows, side="right") - 1
         codes = np.empty((len(rows), *self._no_codes[stage].shape[1:]), dtype=self._no_codes[stage].dtype)
@@ -257,18 +258,18 @@ class Generation:
         return codes
 
     def live_rows(self) -> NDArray[np.bool_]:
-        """Return (rows,) whether each row holds a document."""
+        """Return one bool for each row: whether the row's document is still in the index."""
         live = np.ones(self.row_count, dtype=np.bool_)
         live[self.gone] = False
         return live
 
     def size(self) -> int:
-        """Size on disk in bytes."""
+        """Total size of the generation's files on disk, in bytes."""
         files = (read_stamp(self.folder / name) for name in (DOCUMENTS, _CODECS))
         return sum(file.size for file in files if file) + sum(segment.size for segment in self.segments)
 
     def known_ids(self, ids: Sequence[str]) -> set[str]:
-        """Return those of the ids that a document has."""
+        """Return those of the given ids that a document in the index has."""
         with self._translated_errors():
             return {
                 identifier
@@ -277,7 +278,7 @@ class Generation:
             }
 
     def _find_spans(self, words: Sequence[str]) -> dict[str, dict[int, Span]]:
-        """Look up where the open segments hold the entries of words; gives each word's span by segment number."""
+        """Look up where each word's postings are, as {word: {segment number: (start, stop) in the segment's file}}."""
         numbers = {segment.first: number for number, segment in enumerate(self.segments)}
         spans: dict[str, dict[int, Span]] = {}
         with self._translated_errors():
@@ -300,7 +301,7 @@ class Generation:
                 yield text
 
     def _select_rows(self, statement: str, rows: NDArray[np.int64]) -> list[tuple[Any, ...]]:
-        """Run a SELECT statement for the documents of (r,) rows; raises InputError if any of them is missing."""
+        """Run a SELECT statement for the documents of r row numbers; raises InputError if a row has no document."""
         chosen = f"{statement} WHERE row IN (SELECT value FROM json_each(?))"
         with self._translated_errors():
             stored = self._base.execute(chosen, (json.dumps(rows.tolist()),)).fetchall()
@@ -318,7 +319,7 @@ class Generation:
         return listed
 
     def _fetch_rows(self, selected: sqlite3.Cursor, row_count: int) -> NDArray[np.int64]:
-        """Fetch the selected row numbers, ascending; raises InputError if one repeats or is not below `row_count`."""
+        """Fetch row numbers, sorted; raises InputError if one repeats or is not from 0 to `row_count` - 1."""
         found = selected.fetchmany(row_count + 1)
         try:
             rows = np.sort(np.fromiter((row for (row,) in found), np.int64, len(found)))
@@ -342,7 +343,7 @@ class Generation:
                 raise
 
     def _require(self, is_whole: bool, problem: str) -> None:
-        """Raise InputError, saying that the SQLite file is damaged and how, unless `is_whole`."""
+        """Raise InputError, which reports the SQLite file as damaged and states the problem, unless `is_whole`."""
         if not is_whole:
             raise InputError(f"is damaged: {problem}", EXPECTED, file=self._documents)
 
@@ -351,7 +352,7 @@ class Generation:
 
 
 def _mark_gone(base: sqlite3.Connection, ids: Sequence[str]) -> int:
-    """Mark the documents of some ids as gone, inside a transaction; gives how many there were."""
+    """Remove the documents with the given ids and mark their rows as gone; returns how many there were."""
     marked = 0
     for condition, part in _among("id", ids):
         chosen = f"SELECT row FROM documents WHERE {condition}"
@@ -370,14 +371,15 @@ def _parse_object(text: object, file: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise InputError(f"is damaged: it holds {str(text)[:40]!r}", "a JSON object", file=file)
+        wanted = "a JSON object: build the index again"
+        raise InputError(f"is damaged: a value is {str(text)[:40]!r}", wanted, file=file)
     return value
 
 
 def _among(column: str, texts: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield SQL conditions that a column is one of the texts, with their parameters.
+    """Yield SQL conditions `column IN (?, …)` with their parameters, each for at most 10,000 of the texts.
 
-    The texts are parameters and not one JSON array, because SQLite's JSON functions end a text at U+0000.
+    The texts are passed as parameters and not as one JSON array, because SQLite's JSON functions end a text at U+0000.
     """
     for first in range(0, len(texts), _TEXTS):
         part = texts[first : first + _TEXTS]

@@ -43,15 +43,15 @@ class PackedScan:
         self._product, self._index = product, faiss.IndexPQFastScan(halves)
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Find the codes with the highest sums.
+        """Find the codes with the highest approximate scores, which are sums of the tables' entries.
 
         Args:
-            queries: (q, d) float32, as the product quantiser takes them.
+            queries: (q, d) float32, as the product quantiser expects them.
             k: codes to find for each query, from 1 to the number of codes.
 
         Returns:
-            (q, k) sums in descending order, each an upper bound of the exact sum; and the (q, k) rows. The sums of rows
-            that are left out are not higher.
+            (q, k) sums in descending order, each an upper bound of the exact sum; and the (q, k) row numbers. No code
+            that is left out has a higher sum.
         """
         tables, _, numbers = self._centroids.shape
         doubled = np.repeat(queries.reshape(len(queries), tables // 2, 1, numbers), 2, axis=2).reshape(len(queries), -1)

@@ -1,4 +1,4 @@
-"""The postings of a segment: which documents contain which word, counted once and kept in a memory-mapped file.
+"""The postings of a segment (group of index files): which documents contain which word, in a memory-mapped file.
 
 The file holds counts and not BM25 weights, because a weight depends on all documents of the index (`word_index.py`).
 """
@@ -35,13 +35,14 @@ Span = tuple[int, int]  # columns of a word's entries: the first, and the one af
 
 @dataclass(frozen=True)
 class Postings:
-    """The words of a segment of d documents.
+    """The postings of d documents: which document contains which word, and how often.
 
     Attributes:
-        entries: (2, d + n) int32. The first d columns describe the documents: row, and number of words. The other
-            columns describe one word after the other: ascending rows of documents that contain the word, and how often.
+        entries: (2, d + n) int32. The first d columns have each document's row number and its number of words. The
+            other columns are the postings of one word after the other: the row number of a document that contains the
+            word, ascending, and how often the document contains the word.
         documents: d, the number of documents.
-        path: the file; None before the postings are saved.
+        path: the file that the postings were read from; None for postings that `count` made.
     """
 
     entries: NDArray[np.int32]
@@ -51,7 +52,10 @@ class Postings:
 
     @classmethod
     def count(cls, texts: Sequence[str], forms: WordForms, first: int) -> tuple[Postings, Mapping[str, Span]]:
-        """Count the words of d texts whose rows begin at `first`; also returns the span of each word's entries."""
+        """Count the words of d texts, whose row numbers begin at `first`.
+
+        Also returns, for each word, the first column of the word's postings and the column after the last.
+        """
         counted = WordCounts.of(texts, forms)
         rows = np.concatenate([np.arange(len(texts)), counted.counts.indices]) + first
         times = np.concatenate([counted.lengths, counted.counts.data])
@@ -61,9 +65,10 @@ class Postings:
 
     @classmethod
     def open(cls, path: Path, rows: tuple[int, int]) -> Postings:
-        """Map a file that `save` wrote for `rows`, the first row and the number of rows.
+        """Memory-map a file of postings that `save` wrote.
 
-        Raises InputError if the file is damaged or belongs to other documents.
+        `rows` are the segment's first row number and its number of rows. Raises InputError if the file is damaged or
+        belongs to other documents.
         """
         first, documents = rows
         entries = map_array(path, np.int32, EXPECTED).view(np.ndarray)
@@ -72,23 +77,24 @@ class Postings:
             raise InputError(problem, EXPECTED, file=path)
         own, lengths = entries[:, :documents]
         if not np.array_equal(own, np.arange(first, first + documents)) or lengths.min(initial=0) < 0:
-            raise InputError("is damaged: it belongs to other documents", EXPECTED, file=path)
+            raise InputError("is damaged or belongs to the documents of another index", EXPECTED, file=path)
         return cls(entries, documents, path)
 
     def save(self, path: Path) -> None:
-        """Write the entries as an .npy file."""
+        """Write the postings to an .npy file."""
         with path.open("wb") as stream:
             np.save(stream, self.entries, allow_pickle=False)
 
     @property
     def lengths(self) -> NDArray[np.int32]:
-        """(d,) number of words of each document."""
+        """The number of words of each of the d documents."""
         return self.entries[1, : self.documents]
 
     def find(self, span: Span) -> NDArray[np.int32]:
-        """Return a word's (2, n) entries: ascending rows of documents, and how often each contains the word.
+        """Return a word's postings as (2, n) int32: ascending row numbers of documents, and the word's count in each.
 
-        Raises InputError if the entries are damaged.
+        `span` is the first column of these postings and the column after the last. Raises InputError if they are
+        damaged.
         """
         if span not in self._checked:
             self._check(span)
@@ -96,11 +102,11 @@ class Postings:
         return self.entries[:, span[0] : span[1]]
 
     def _check(self, span: Span) -> None:
-        """Raise InputError if a span, or what the file holds there, cannot come from `count`."""
+        """Raise InputError if the columns `span` cannot be a word's postings that `count` made."""
         start, stop = span
         if self.documents <= start < stop <= self.entries.shape[1]:
             rows, counts = self.entries[:, start:stop]
             own = self.entries[0, : self.documents]
             if own[0] <= rows[0] and rows[-1] <= own[-1] and (np.diff(rows) > 0).all() and counts.min() > 0:
                 return
-        raise InputError("is damaged: the entries of a word are missing or wrong", EXPECTED, file=self.path)
+        raise InputError("is damaged: the postings of a word are missing or wrong", EXPECTED, file=self.path)

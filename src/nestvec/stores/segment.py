@@ -1,10 +1,11 @@
-"""Segments of the embedded store: rows that were written together, in files that never change once committed.
+"""Segments of an embedded index: files with the codes and words of documents that were written together.
 
-    000000000000.48.int8.faiss   the codes; the file's name begins with the number of the segment's first row
-    000000000000.words.npy       which of these documents contain which word, if the index supports keyword search
+    000000000000.48.int8.faiss   the documents' codes; the name begins with the number of the segment's first row
+    000000000000.words.npy       which of the documents contain which word, if the index supports keyword search
 
-A segment's rows are in tie order (`vectors.topk`): of documents with equal scores, the first is returned. Indexes that
-were built before nestvec had keyword search may hold their rows in any order.
+The files never change once they are committed. A segment's rows are sorted by document id, the greatest id first,
+because search results list documents with equal scores in this order. Indexes that were built before nestvec had
+keyword search may hold their rows in any order.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _PAGE, _PAGES = 4096, 256  # bytes per page, and the most pages that a checksum 
 
 
 class Stamp(NamedTuple):
-    """A file's identity and state: it differs once the file is changed or replaced by another file."""
+    """A file's inode, size and time of last change, which show whether the file was changed or replaced."""
 
     inode: int
     size: int  # bytes
@@ -41,7 +42,7 @@ class Stamp(NamedTuple):
 
 
 def read_stamp(path: Path) -> Stamp | None:
-    """Read the stamp of a file; gives None if there is no file."""
+    """Read a file's stamp (inode, size and time of last change); returns None if there is no such file."""
     try:
         status = path.stat()
     except OSError:
@@ -51,15 +52,15 @@ def read_stamp(path: Path) -> Stamp | None:
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment: rows of the index that were written together.
+    """A segment of an embedded index: the codes and words of documents that were written together.
 
     Attributes:
-        first: the number of its first row.
-        row_count: the number of its rows.
-        scans: the codes of its rows, one scan for each stage.
-        postings: the words of its documents; None if the index holds vectors alone.
-        stamps: the stamp of each file when it was opened. The files are memory-mapped, and reading a mapped file that
-            was cut short meanwhile would kill the process, so the stamps are compared before a search.
+        first: the number of the segment's first row.
+        row_count: the number of rows in the segment, one for each document.
+        scans: the rows' codes, as one faiss index for each vector format.
+        postings: which document contains which word; None if the index has no keyword search.
+        stamps: each file's stamp at the time when the file was opened. The files are memory-mapped, and reading a
+            mapped file that was cut short meanwhile would kill the process, so the stamps are compared before a search.
     """
 
     first: int
@@ -72,12 +73,12 @@ class Segment:
     def open(
         cls, folder: Path, about: About, codecs: Sequence[Codec], rows: tuple[int, int], checks: Mapping[str, str]
     ) -> Segment:
-        """Open a segment.
+        """Open the files of a segment and check them against their checksums.
 
         Args:
             folder: the folder of the segment's files.
-            about: what the index serves.
-            codecs: one codec for each stage.
+            about: the index's description.
+            codecs: one codec for each of `about.stages`.
             rows: the number of the first row, and the number of rows.
             checks: the checksums that `save` returned.
 
@@ -105,11 +106,11 @@ class Segment:
 
     @property
     def size(self) -> int:
-        """Total size of its files in bytes."""
+        """Total size of the segment's files on disk, in bytes."""
         return sum(stamp.size for stamp in self.stamps.values() if stamp)
 
     def save(self, folder: Path, about: About) -> dict[str, str]:
-        """Write its files, each completely or not at all, and return their checksums."""
+        """Write the segment's files, each completely or not at all, and return the files' checksums."""
         checks = {}
         for stage, scan in zip(about.stages, self.scans, strict=True):
             checks[stage.name] = _write_file(_codes_path(folder, self.first, stage.name), scan.save)
@@ -136,13 +137,14 @@ def _check_file(path: Path, expected: str | None) -> None:
     """Raise InputError if the file is missing or its checksum differs from the expected one."""
     require_file(path, EXPECTED)
     if _file_checksum(path) != expected:
-        raise InputError("checksum mismatch: the file is damaged or is another index's", EXPECTED, file=path)
+        raise InputError("checksum mismatch: the file is damaged or is another index's file", EXPECTED, file=path)
 
 
 def _file_checksum(path: Path) -> str:
-    """The file's size and a CRC-32 of at most 256 pages spread over it.
+    """Compute a file's checksum: its size in bytes, and a CRC-32 of at most 256 pages spread over the file.
 
-    This takes the same short time for a file of any size. It detects a swapped or shortened file, but not every change.
+    This takes the same short time for a file of any size. The checksum detects a swapped or shortened file, but not
+    every change.
     """
     size, checksum = path.stat().st_size, 0
     with path.open("rb") as stream:

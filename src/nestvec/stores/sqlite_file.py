@@ -42,7 +42,10 @@ class Reader(sqlite3.Connection):
     _looks: int
 
     def guard(self, path: Path, limit: float) -> None:
-        """Set the limits by the size of the file at `path`; `limit` is the seconds to wait for other processes."""
+        """Limit the steps of a statement and the bytes of a value, according to the size of the file at `path`.
+
+        `limit` is the number of seconds to wait while another process has locked the file.
+        """
         self.path, self.limit, self._looks, self._most = path, limit, 0, 1
         self.set_progress_handler(self._is_beyond, _EVERY)
         self.fit_limits()
@@ -74,13 +77,13 @@ class Reader(sqlite3.Connection):
 
 
 def create_file(path: Path, schema: Schema) -> None:
-    """Create a file with empty tables."""
+    """Create an SQLite file with the empty tables of a schema."""
     with sqlite_errors(path), closing(sqlite3.connect(path)) as base:
         base.executescript("".join(schema))
 
 
 def open_reader(path: Path, limit: float, required: Schema, optional: Schema = ()) -> Reader:
-    """Open a file for reading; one thread at a time may use the connection.
+    """Open an SQLite file for reading and check its schema; one thread at a time may use the connection.
 
     Args:
         path: the file.
@@ -108,15 +111,16 @@ def open_reader(path: Path, limit: float, required: Schema, optional: Schema = (
 
 
 def open_writer(path: Path, limit: float) -> sqlite3.Connection:
-    """Open a file for writing that `open_reader` has checked; raises InputError if this could harm another file.
+    """Open an SQLite file for writing, once `open_reader` has checked it; refuses a file whose use could harm others.
 
-    `limit` is the seconds to wait while another process has locked the file.
+    `limit` is the number of seconds to wait while another process has locked the file. Raises InputError if the file is
+    a symbolic link, or if its journal would make SQLite delete another file.
     """
     if path.is_symlink():
-        raise InputError("is a symbolic link", "a regular file in the index's folder, to write to it", file=path)
+        raise InputError("is a symbolic link", "a regular file: replace the link by the file it points to", file=path)
     journal = path.with_name(f"{path.name}-journal")
     if journal.is_file() and journal.read_bytes()[-8:] == _NAMED:
-        raise InputError("names another file, which SQLite would delete", "a journal that nestvec left", file=journal)
+        raise InputError("names another file, which SQLite would delete", EXPECTED, file=journal)
     base = _connect(path, limit, "rw", sqlite3.Connection)
     base.execute("PRAGMA cache_spill = OFF")  # so that a writer locks readers out only while it commits
     return base
@@ -124,14 +128,14 @@ def open_writer(path: Path, limit: float) -> sqlite3.Connection:
 
 @contextmanager
 def sqlite_errors(path: Path, limit: float = 0) -> Iterator[None]:
-    """Translate SQLite's errors about a file into nestvec's; `limit`, in seconds, is quoted if the file is locked."""
+    """Turn SQLite's errors about a file into nestvec's errors; the message about a lock quotes `limit`, in seconds."""
     try:
         yield
     except sqlite3.OperationalError as error:
         name = getattr(error, "sqlite_errorname", "")  # errors about text that is not UTF-8 have no name
         if name.startswith("SQLITE_BUSY"):
             problem = f"is locked by another process, which did not release the file within {limit:g} s"
-            raise InputError(problem, "an unlocked file: try again when that process is done", file=path) from error
+            raise InputError(problem, "an unlocked file: wait for the other process, then try again", file=path) from error
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")):
             raise NestvecError(f"{path} cannot be written ({error}); finished work is kept") from error
         is_endless = name == "SQLITE_INTERRUPT"
@@ -142,7 +146,7 @@ def sqlite_errors(path: Path, limit: float = 0) -> Iterator[None]:
 
 
 def _connect(path: Path, limit: float, mode: str, kind: type[_Connection]) -> _Connection:
-    """Connect for one thread at a time; transactions begin only with an explicit BEGIN."""
+    """Connect to an SQLite file in autocommit mode, with SQLite's protection against crafted files switched on."""
     url = f"file:{quote(str(path.absolute()))}?mode={mode}"
     base = sqlite3.connect(url, limit, isolation_level=None, check_same_thread=False, factory=kind, uri=True)
     for setting in ("trusted_schema = OFF", "cell_size_check = ON"):
@@ -151,20 +155,20 @@ def _connect(path: Path, limit: float, mode: str, kind: type[_Connection]) -> _C
 
 
 def _require_plain_file(path: Path) -> None:
-    """Raise InputError unless the path is a regular file with a rollback journal.
+    """Raise InputError unless the path is a regular file whose SQLite journal mode is rollback.
 
-    For a file of another journal mode, SQLite would read more files.
+    In the journal mode WAL, SQLite would also read other files beside this file.
     """
     if not path.is_file():
         raise InputError("is not a file" if path.exists() else "is missing", EXPECTED, file=path)
     with path.open("rb") as stream:
         head = stream.read(20)
     if head[18:] not in (b"", _ROLLBACK):
-        raise InputError("is damaged: its journal mode is not rollback", EXPECTED, file=path)
+        raise InputError("is damaged: its SQLite journal mode is not rollback", EXPECTED, file=path)
 
 
 def _check_schema(base: sqlite3.Connection, path: Path, required: Schema, optional: Schema) -> None:
-    """Raise InputError if the file lacks a required table or index, or has anything that is not in the schema."""
+    """Raise InputError if the file lacks a required table or index, or has any that is in neither schema."""
     found = {row[1]: row for row in base.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema")}
     wanted = _describe_schema(required)
     known = _describe_schema(required + optional)
@@ -174,7 +178,7 @@ def _check_schema(base: sqlite3.Connection, path: Path, required: Schema, option
             raise InputError(problem, EXPECTED, file=path)
     missing = next((name for name in wanted if name not in found), None)
     if missing:
-        raise InputError(f"is damaged: it lacks {missing}", EXPECTED, file=path)
+        raise InputError(f"is damaged: it has no table or index {missing}", EXPECTED, file=path)
 
 
 @lru_cache(maxsize=8)

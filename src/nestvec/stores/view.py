@@ -1,4 +1,4 @@
-"""Searches the embedded store by vectors, by words, or by both, within the documents that a filter leaves."""
+"""Searches an embedded index by vectors, by keywords (BM25) or by both, among the documents that pass a filter."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _FEW = 4  # if a filter leaves fewer than one in four rows, only the codes of th
 
 @dataclass(frozen=True)
 class View:
-    """The part of a generation that a search looks at: all its documents, or those that fulfil a filter.
+    """The documents of an index that a search considers: all documents, or those that pass a filter.
 
     Attributes:
-        generation: holds the documents, codes and words.
+        generation: the open build of the index, with documents, codes and postings.
         parts: the codes to search.
-        live: (rows,) whether each row may be returned.
+        live: for each row of the index, whether its document may be returned.
         pool: threads that search the codes.
         is_filtered: whether a filter is set.
     """
@@ -67,7 +67,7 @@ class View:
         return self._read_hits(*self._keep_best(*fuse_one(vectors, words, fusion), k))
 
     def _search_vectors(self, query: NDArray[np.float32], k: int) -> ScoredRows:
-        """Find the k best rows by their codes; the result is in any order."""
+        """Find the k documents with the highest vector scores; returns their rows and scores, in any order."""
         about = self.generation.about
         two = len(about.stages) > 1
         wanted = max(k, about.shortlist) if two else k
@@ -79,27 +79,28 @@ class View:
         return self._keep_best(*self._rank_by_stage(1, query, rows, k), k) if two else (rows, scores)
 
     def _search_words(self, asked: AskedWords, k: int) -> ScoredRows:
-        """Find the k best rows by their words; the result is in any order."""
+        """Find the k documents with the highest BM25 scores; returns their rows and scores, in any order."""
         rows, scores = asked.find_best(k, self.live if self.is_filtered else None)
         return self._keep_best(*self._keep_first_ties(rows, scores, k), k)
 
     def _rank_by_stage(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> ScoredRows:
-        """Find the k best of (r,) rows by exact scores at a stage, highest first, and all that tie with the k-th."""
+        """Rank the given rows by exact scores of a stage's codes: at least the k best and all that tie with the k-th."""
         codec = self.generation.codecs[stage]
         asked = codec.cut(query[None])[0]
         return rank_rows(codec, asked, rows, partial(self.generation.codes_at, stage), k)
 
     def _score_by_vectors(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Score (r,) rows by the vectors of the last stage; gives (r,) scores."""
+        """Compute the final vector scores of r rows for a query vector, from the last stage's codes."""
         about, codec = self.generation.about, self.generation.codecs[-1]
         codes = self.generation.codes_at(len(about.stages) - 1, rows)
         pairs = np.zeros(len(rows), dtype=np.int64), np.arange(len(rows))
         return score_pairs(codec.cut(query[None]), codes, codec.decode, *pairs)
 
     def _keep_first_ties(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> ScoredRows:
-        """Drop rows that cannot win a tie: those that tie with k earlier rows of their segment, which is in tie order.
+        """Of the rows whose scores equal the k-th best, keep the first k in each segment; other rows are kept as well.
 
-        `rows` are (r,) and ascending.
+        Of equal scores, documents with greater ids are better, and a segment's rows are sorted by descending id. So a
+        row that is left out cannot be among the k best. `rows` are ascending.
         """
         if len(rows) <= k:
             return rows, scores
@@ -111,7 +112,7 @@ class View:
         return rows[kept], scores[kept]
 
     def _keep_best(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> ScoredRows:
-        """Keep the k best of (r,) rows, in any order; of rows with equal scores, those with the greater ids."""
+        """Keep the k rows with the highest scores, in any order; of equal scores, those of documents with greater ids."""
         if len(rows) <= k:
             return rows, scores
         least = _least_of(scores, k)
@@ -124,7 +125,7 @@ class View:
         return rows[kept], scores[kept]
 
     def _read_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
-        """Read the documents of (r,) rows; gives them best first."""
+        """Read the documents of r rows and return them as hits, highest score first."""
         score = dict(zip(rows.tolist(), scores.tolist(), strict=True))
         documents = self.generation.documents_at(rows)
         documents.sort(key=lambda document: (score[document.row], document.id.encode()), reverse=True)
@@ -138,7 +139,7 @@ def _least_of(scores: NDArray[np.float32], k: int) -> np.float32:
 
 
 def filter_generation(generation: Generation, where: Sequence[Condition], pool: Executor) -> View:
-    """Make a view of the documents that fulfil all conditions, or of all documents if there are no conditions."""
+    """Select the documents to search: those that fulfil all conditions, or all if there are no conditions."""
     live = generation.live_rows()
     parts = [Part(segment.scans[0], segment.first) for segment in generation.segments]
     if where:
