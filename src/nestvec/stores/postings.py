@@ -109,4 +109,4 @@ class Postings:
             own = self.entries[0, : self.documents]
             if own[0] <= rows[0] and rows[-1] <= own[-1] and (np.diff(rows) > 0).all() and counts.min() > 0:
                 return
-        raise InputError("is damaged: the postings of a word are missing or wrong", EXPECTED, file=self.path)
+        raise InputError("is damaged: the entries of a word are missing or wrong", EXPECTED, file=self.path)

@@ -1,15 +1,21 @@
-"""Holds a codec's codes as a faiss index in a memory-mapped file, to compare a query with all codes fast.
+"""Keeps codes (encoded vectors) as a faiss index in a memory-mapped file, to compare a query with all codes fast.
 
-faiss searches the bytes that the codec made. Float32 codes are a flat index. Float16 and int8 codes are scalar
-quantisers. int8 is shifted by 128, because faiss counts from 0, and its step sizes are set. (faiss's own kind for plain
-bytes is not used: it also rounds the query if the width is a multiple of 32.) Codes of 4, 2 and 1 bits are a product
-quantiser with a centroid for every value of a byte: the levels of the numbers packed in the byte, or, for the byte of
-the lean, the vector's component along the documents' mean. The sum of these centroids lacks the vector's own factor;
-the largest factor is used in its place, which makes the sum an approximate score from which `score_bound` computes an
-upper bound of the exact score. The caller scores candidates exactly and takes more candidates until no other document
-can score higher (the threshold algorithm, Fagin et al. 2003).
+faiss searches the bytes that the codec made; the type of faiss index depends on the precision:
 
-`_FORMS` has a row for each class of codec; a class without a row is refused.
+- float32: a flat index.
+- float16 and int8: a scalar quantiser. int8 codes are shifted by 128, because faiss counts from 0, and the codec's step
+  sizes are set. (faiss's own type for plain bytes is not used: it also rounds the query if the width is a multiple
+  of 32.)
+- int4, int2 and binary: a product quantiser with a centroid for every value of a byte. The centroid has the levels of
+  the numbers that are packed in the byte. One byte of each code is different: its centroid is the vector's component
+  along the documents' mean (the lean).
+
+Below 8 bits, the codec multiplies the levels by a factor of each vector, which faiss cannot do. faiss uses the largest
+factor of all vectors instead. This makes its scores approximate; `score_bound` computes an upper bound of the exact
+score. The caller scores candidates exactly and takes more candidates until no other document can score higher (the
+threshold algorithm, Fagin et al. 2003).
+
+`_FORMS` has a row for each class of codec; other classes raise TypeError.
 """
 
 from __future__ import annotations
@@ -53,14 +59,14 @@ def load_faiss() -> Any:  # noqa: ANN401 - it has no types
 
 
 class Scan:
-    """The codes of some documents, searched by faiss.
+    """A faiss index of the codes (encoded vectors) of some documents.
 
     Args:
         codec: the codec that made the codes.
         index: the faiss index that holds the codes.
 
     Raises:
-        TypeError: `_FORMS` has no row for the codec's class.
+        TypeError: faiss cannot search this class of codec, because `_FORMS` has no row for it.
     """
 
     def __init__(self, codec: Codec, index: Any) -> None:  # noqa: ANN401 - faiss has no types
@@ -72,7 +78,7 @@ class Scan:
 
     @classmethod
     def of(cls, codec: Codec, codes: NDArray[np.generic]) -> Scan:
-        """Make a scan over a copy of (n, …) codes in memory."""
+        """Make a faiss index in memory that holds a copy of n codes."""
         form = _form_of(codec)
         index = form.make_index(codec)
         stored = np.ascontiguousarray(codes).view(np.uint8).reshape(len(codes), -1)
@@ -82,7 +88,7 @@ class Scan:
 
     @classmethod
     def open(cls, codec: Codec, path: Path, count: int) -> Scan:
-        """Open a file of `count` codes that `save` wrote, memory-mapped; raises InputError if its content differs.
+        """Memory-map a file of `count` codes that `save` wrote; raises InputError if its structure is different.
 
         faiss trusts the sizes that a file states, so everything except the codes must equal what faiss would write.
         """
@@ -93,7 +99,7 @@ class Scan:
             found = found and stream.seek(size - len(tail)) > 0 and stream.read() == tail
         if not found:
             wanted = f"{count} codes as faiss writes them: build the index again"
-            raise InputError("is damaged or another index's", wanted, file=path)
+            raise InputError("is damaged or another index's file", wanted, file=path)
         try:
             return cls(codec, load_faiss().read_index(str(path), load_faiss().IO_FLAG_MMAP_IFC))
         except (RuntimeError, MemoryError) as error:
@@ -123,34 +129,34 @@ class Scan:
 
     @property
     def is_fast(self) -> bool:
-        """Whether a search takes less time than passing it to another thread."""
+        """Whether a search is so fast that it is not worth running in another thread."""
         return self._packed is not None
 
     def codes_at(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
-        """Return the (r, …) codes of (r,) rows, as the codec made them."""
+        """Return the codes at r positions of the index, in the form in which the codec made them."""
         stored = self._mapped[rows]
         return (stored ^ self._form.moved if self._form.moved else stored).view(self._form.number)
 
     @cached_property
     def _mapped(self) -> NDArray[np.uint8]:
-        """(n, bytes) the codes in faiss's own memory; don't use this array after the scan is gone."""
+        """The codes in faiss's own memory, as (n, bytes) uint8; don't use this array after the faiss index is freed."""
         width = self._codec.bytes_per_vector
         mapped: NDArray[np.uint8] = load_faiss().rev_swig_ptr(self._index.codes.data(), len(self) * width)
         return mapped.reshape(len(self), width)
 
     def turn(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Transform (q, d) queries into the space of the index; the result fits any scan of the same codec."""
+        """Transform q query vectors into the space of the faiss index; the result fits any index of the same codec."""
         return self._form.turn_queries(self._codec, queries)
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Find the k best codes for each of (q, d) queries; k is at least 1.
+        """Find the k codes with the highest approximate scores for each of q query vectors; k is at least 1.
 
-        Gives (q, min(k, n)) approximate scores in descending order, and the rows.
+        Returns (q, k) scores in descending order, and the codes' positions in the index; fewer if it has fewer codes.
         """
         return self.search_turned(self.turn(queries), k)
 
     def search_turned(self, turned: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """As `search`, for queries that `turn` has transformed."""
+        """Find the k codes with the highest approximate scores for each query that `turn` transformed; see `search`."""
         k = min(k, len(self))
         if not k:
             return np.zeros((len(turned), 0), dtype=np.float32), np.zeros((len(turned), 0), dtype=np.int64)
@@ -159,7 +165,7 @@ class Scan:
         return scores, rows
 
     def _pack(self) -> PackedScan | None:
-        """Return the packed layout; None if the index is not a product quantiser, or at the first search."""
+        """Return a copy of the codes in a faster layout; None at the first search, or if faiss has no such layout."""
         if self._packed is None and self._is_asked and isinstance(self._index, load_faiss().IndexPQ):
             self._packed = PackedScan(self._index)
         self._is_asked = True  # packing does not pay for codes that are searched only once, such as a filter's
@@ -167,15 +173,15 @@ class Scan:
 
 
 def score_bound(codec: Codec, query: NDArray[np.float32], rough: float) -> float:
-    """Bound the exact score of documents whose approximate score for a (d,) query is at most `rough`.
+    """Return an upper bound of the exact score of documents whose approximate score is at most `rough`.
 
-    The bound includes rounding errors.
+    The bound allows for rounding errors. `query` is a (d,) vector.
     """
     return rough + _form_of(codec).excess(codec, query, rough) + _rounding_error(codec, query)
 
 
 def find_possible(codec: Codec, query: NDArray[np.float32], codes: NDArray[np.generic], k: int) -> NDArray[np.bool_]:
-    """Return (n,) whether each of (n, …) codes can be among the k best for a (d,) query, without decoding them."""
+    """Return for each of n codes whether it can be among the k best for a query; this needs no decoding."""
     near = _form_of(codec).near
     if near is None or len(codes) <= k:
         return np.ones(len(codes), dtype=np.bool_)
@@ -185,7 +191,7 @@ def find_possible(codec: Codec, query: NDArray[np.float32], codes: NDArray[np.ge
 
 
 def _rounding_error(codec: Codec, query: NDArray[np.float32]) -> float:
-    """Bound the rounding error: how much two ways to compute a float32 score for a (d,) query can differ."""
+    """Return the most by which two float32 computations of the same score can differ through rounding."""
     rounded = 2 * (len(query) + 8) * float(np.finfo(np.float32).eps) * float(np.linalg.norm(query))
     return rounded * _form_of(codec).longest(codec)
 
@@ -197,14 +203,14 @@ class _Form:
     Attributes:
         make_index: makes an empty faiss index for a codec.
         number: NumPy type of a code's numbers.
-        moved: bits of every byte that faiss holds inverted.
+        moved: bit mask: the bits of every byte that are inverted in the faiss index.
         turn_queries: transforms (q, d) float32 queries into the space of a codec's index.
-        excess: for a codec, a (d,) query and an approximate score: how far the exact score can lie above it.
-        longest: for a codec: the largest possible sum of the absolute terms in the product of a query of unit length
-            and a vector, divided by the square root of their number. Rounding errors grow with this value.
-        near: for a codec, a (d,) query and (n, …) codes: their (n,) scores without rounding to float32, computed much
-            faster than by decoding; None if decoding is fast.
-        unit: size in bytes of the items in which a faiss file counts the codes.
+        excess: takes a codec, a (d,) query and an approximate score; returns how much higher the exact score can be.
+        longest: takes a codec; returns the largest possible sum of the absolute terms in the dot product of a query of
+            unit length and a vector, divided by the square root of the number of terms. Rounding errors grow with it.
+        near: takes a codec, a (d,) query and n codes; returns their (n,) scores without rounding to float32, much
+            faster than decoding would. None if decoding is fast.
+        unit: number of bytes per item; a faiss file states its number of such items, not of codes.
         tail: number of bytes after the codes in a faiss file.
     """
 
@@ -220,7 +226,7 @@ class _Form:
 
 
 def _frame_codes(codec: Codec, count: int) -> tuple[bytes, bytes]:
-    """Return the bytes that faiss writes before and after `count` codes."""
+    """Return the bytes that a faiss file has before and after its `count` codes."""
     form = _form_of(codec)
     index = form.make_index(codec)
     index.ntotal = count
@@ -249,7 +255,7 @@ def _make_halves(codec: Float16) -> Any:  # noqa: ANN401 - faiss has no types
 
 
 def _make_steps(codec: Int8) -> Any:  # noqa: ANN401 - faiss has no types
-    """Make a scalar quantiser with the codec's steps; faiss decodes a byte c as low + width (c + 1/2) / 255."""
+    """Make a faiss scalar quantiser with an int8 codec's steps; it decodes byte c as low + width (c + 1/2) / 255."""
     library = load_faiss()
     kind = library.ScalarQuantizer.QT_8bit
     index = library.IndexScalarQuantizer(len(codec.scale), kind, library.METRIC_INNER_PRODUCT)
@@ -260,7 +266,7 @@ def _make_steps(codec: Int8) -> Any:  # noqa: ANN401 - faiss has no types
 
 
 def _make_product(codec: Rotated) -> Any:  # noqa: ANN401 - faiss has no types
-    """Make a product quantiser with a centroid for each value of each byte of a code."""
+    """Make a faiss product quantiser with a centroid for each value of each byte of a code."""
     library = load_faiss()
     numbers, parts = 8 // codec.bits, codec.bytes_per_vector
     index = library.IndexPQ(parts * numbers, parts, 8, library.METRIC_INNER_PRODUCT)
@@ -270,7 +276,10 @@ def _make_product(codec: Rotated) -> Any:  # noqa: ANN401 - faiss has no types
 
 
 def _make_centroids(codec: Rotated) -> NDArray[np.float32]:
-    """Compute the (bytes, 256, numbers per byte) centroids of each byte's values; 0 for the byte of the factor."""
+    """Compute the product quantiser's centroids, as (bytes of a code, 256, numbers per byte).
+
+    The byte that holds the vector's factor has centroids of 0.
+    """
     numbers, parts = 8 // codec.bits, codec.bytes_per_vector
     centroids = np.zeros((parts, 256, numbers), dtype=np.float32)
     centroids[: parts - CORRECTION] = _levels_of_bytes(codec.bits) * codec.factor.high
@@ -279,16 +288,17 @@ def _make_centroids(codec: Rotated) -> NDArray[np.float32]:
 
 
 def _levels_of_bytes(bits: int) -> NDArray[np.float64]:
-    """Return the (256, numbers per byte) levels that each value of a byte holds, as odd integers around 0."""
+    """Return the levels of the numbers packed in each of the 256 values of a byte, as odd integers around 0."""
     shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
     levels: NDArray[np.uint8] = (np.arange(256, dtype=np.uint8)[:, None] >> shifts) & np.uint8(2**bits - 1)
     return np.asarray(2 * levels.astype(np.float64) + 1 - 2**bits)
 
 
 def _turn_queries(codec: Rotated, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rotate (q, d) queries and arrange them in a part for each byte of a code.
+    """Rotate q query vectors and arrange each in groups of numbers, one group for each byte of a code.
 
-    The part of the lean's byte holds the query's product with the axis; the part of the factor's byte is 0.
+    For the byte of the vector's component along the documents' mean, the group has the query's dot product with the
+    mean's direction. For the byte of the vector's factor, the group is 0.
     """
     numbers, packed = 8 // codec.bits, codec.bytes_per_vector - CORRECTION
     parts = np.zeros((len(queries), packed + CORRECTION, numbers), dtype=np.float32)
@@ -300,9 +310,10 @@ def _turn_queries(codec: Rotated, queries: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def _rotated_excess(codec: Rotated, query: NDArray[np.float32], rough: float) -> float:
-    """Compute how far an exact score can lie above the approximate score `rough`.
+    """Compute by how much an exact score can exceed the approximate score `rough`.
 
-    With the levels' sum s, lean l and factor f in [f0, f1], the score is f s + l and rough is f1 s + l. For s >= 0,
+    Let s be the query's dot product with the levels, l the score of the vector's component along the documents' mean,
+    and f the vector's factor, from f0 to f1. Then the exact score is f s + l, and `rough` is f1 s + l. For s >= 0,
     rough is at least the score; for s < 0, the score is at most rough + (f1 - f0) |s|, where f1 |s| = l - rough.
     """
     leaning = float(query.astype(np.float64) @ codec.axis)
@@ -312,9 +323,10 @@ def _rotated_excess(codec: Rotated, query: NDArray[np.float32], rough: float) ->
 
 
 def _rotated_scores(codec: Rotated, query: NDArray[np.float32], codes: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Compute (n,) scores: the sum of levels times each vector's own factor, plus its lean.
+    """Compute the (n,) scores of n codes for a query, without decoding the codes.
 
-    faiss computes the same sum with the largest factor in place of the vector's own.
+    A score is the query's dot product with the levels, times the vector's factor, plus the score of the vector's
+    component along the documents' mean. faiss computes the same with the largest factor of all vectors.
     """
     turned = _turn_queries(codec, query[None]).reshape(codec.bytes_per_vector, -1).astype(np.float64)
     tables = turned[:-CORRECTION] @ _levels_of_bytes(codec.bits).T  # (packed bytes, 256)
@@ -324,7 +336,7 @@ def _rotated_scores(codec: Rotated, query: NDArray[np.float32], codes: NDArray[n
 
 
 def _longest_sum(codec: LearnedSigns) -> float:
-    """Bound the sum of terms for learned directions: they are not a rotation, so a transformed query is longer."""
+    """Compute `_Form.longest` for learned directions: they are not a rotation, so a transformed query is longer."""
     return max(_LONGEST, 1.0 + codec.stretch * math.sqrt(codec.dimension) * codec.factor.high)  # 1.0 for the lean
 
 

@@ -135,7 +135,7 @@ def sqlite_errors(path: Path, limit: float = 0) -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", "")  # errors about text that is not UTF-8 have no name
         if name.startswith("SQLITE_BUSY"):
             problem = f"is locked by another process, which did not release the file within {limit:g} s"
-            raise InputError(problem, "an unlocked file: wait for the other process, then try again", file=path) from error
+            raise InputError(problem, "an unlocked file: try again when the lock is released", file=path) from error
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")):
             raise NestvecError(f"{path} cannot be written ({error}); finished work is kept") from error
         is_endless = name == "SQLITE_INTERRUPT"

@@ -1,7 +1,7 @@
 """The interface that every store implements, and the types of its arguments and results.
 
-A store holds documents with their vectors and finds the best documents for a query. Its `About` describes what it
-serves and names the model, so that a query is never compared with the vectors of a different model.
+A store holds documents with their vectors and finds the best documents for a query. The store's `About` describes the
+index and identifies its model, so that a query is never compared with vectors of a different model.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def read_plain_number(text: str) -> float | None:
 
 
 def _write_stage(stage: VectorFormat) -> dict[str, Any]:
-    """A stage as JSON; `axes` is written only if true, so that indexes without axes keep their earlier form."""
+    """Convert a vector format to JSON; `axes` is written only if true, as versions without principal axes expect."""
     return {"dimension": stage.dimension, "precision": stage.precision} | ({"axes": True} if stage.axes else {})
 
 
@@ -62,20 +62,20 @@ def _read_stage(value: Mapping[str, Any]) -> VectorFormat:
 
 @dataclass(frozen=True)
 class About:
-    """Describes what an index serves.
+    """The description of an index: its system, model, vector formats and settings of keyword search.
 
     Attributes:
         system: the system whose vectors the index holds.
         model_sha256: SHA-256 of the model's weights; queries must be encoded by the same model.
         full_dimension: width of the vectors that are given to the store.
-        stages: the format of the vectors that are searched; or two formats, the shortlist's and that of the vectors
-            that re-rank the shortlist.
+        stages: one vector format (dimension and precision) to search by; or two, of which the first finds a shortlist
+            and the second re-ranks the shortlist.
         shortlist: number of documents that the first of two stages passes to the second.
-        schema: version of the store's format; from 2 on, ids are kept byte for byte; 3 is an index with keyword search.
-        hybrid: how words match, and how keyword scores fuse with vector scores; None if the index holds vectors alone.
-        fuses: whether a search that names no mode fuses words and vectors, as the run recommends.
-        model: SHA-256 of each thing that decides the model's vectors, by its name; empty in an index of an earlier
-            nestvec.
+        schema: version of the index's format: 1 percent-encodes ids, 2 keeps ids unchanged, 3 is 2 with keyword search.
+        hybrid: settings of keyword search and of fused search; None if the index has only vectors.
+        fuses: whether a search without a given mode is fused (keyword and vector results), as the run recommends.
+        model: SHA-256 of each part of the model that affects its vectors, by the part's name; empty in an index that an
+            earlier nestvec built.
     """
 
     system: str
@@ -89,20 +89,22 @@ class About:
     model: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Mark an index with keyword search, so that an older nestvec without keyword search refuses to open it."""
+        """Set schema 3 for an index with keyword search, so that a nestvec without keyword search refuses the index."""
         if self.hybrid is not None:
             object.__setattr__(self, "schema", _WITH_WORDS)
 
     def require_words(self, place: object) -> Hybrid:
-        """Return how words match and fuse; raises InputError, naming the place, if the index holds vectors alone."""
+        """Return the settings of keyword search; raises InputError if the index has none. `place` names the index."""
         if self.hybrid is None:
             raise InputError(
-                "holds no words, only vectors", "the mode vectors, or an index built without --alone", file=place
+                "holds no words for keyword search, only vectors",
+                'the mode "vectors", or an index that was built without --alone',
+                file=place,
             )
         return self.hybrid
 
     def require_same(self, prepared: About | None, place: object) -> None:
-        """Raise InputError, naming the place, if vectors were prepared for an index that serves something else."""
+        """Raise InputError if vectors were encoded for an index with another description; `place` names this index."""
         if prepared not in (None, self):
             problem = f"was built anew by another process meanwhile, for {self.system} at {self.served.name}"
             raise InputError(
@@ -111,7 +113,7 @@ class About:
 
     @property
     def served(self) -> VectorFormat:
-        """The format of the vectors that give the final scores: the last stage's."""
+        """The vector format (dimension and precision) that gives the final scores: that of the last stage."""
         return self.stages[-1]
 
     def stored_id(self, identifier: str) -> str:
@@ -121,7 +123,7 @@ class About:
         return trec_id(" ".join(html.unescape(identifier).split()))
 
     def to_json(self) -> dict[str, Any]:
-        """Convert to values for JSON; an index without keyword search keeps the form of earlier versions."""
+        """Convert to a dict for JSON; an index without keyword search has the keys that earlier versions wrote."""
         values = asdict(self)
         values["stages"] = [_write_stage(stage) for stage in self.stages]
         del values["hybrid"], values["fuses"]
@@ -131,9 +133,10 @@ class About:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], place: object) -> About:
-        """Read what `to_json` returned.
+        """Make an index's description from the dict that `to_json` returned.
 
-        Raises InputError, which names the place, if a value is missing or wrong, or if a newer nestvec wrote the index.
+        Raises InputError if a value is missing or wrong, or if a newer nestvec wrote the index. `place` is the index's
+        name for messages.
         """
         schema = values.get("schema")
         if not isinstance(schema, int) or schema > SCHEMA:
@@ -156,12 +159,12 @@ class About:
                 file=place,
             ) from error
         if not (1 <= len(stages) <= 2 and all(1 <= stage.dimension <= about.full_dimension for stage in stages)):
-            problem = f"is damaged: it lists {len(stages)} points for vectors of {about.full_dimension} dimensions"
-            wanted = "one or two points of no more dimensions than the vectors: build the index again"
+            problem = f"is damaged: it has {len(stages)} vector formats for vectors of {about.full_dimension} dimensions"
+            wanted = "one or two vector formats of at most that many dimensions: build the index again"
             raise InputError(problem, wanted, file=place)
         if about.shortlist < 1:
             problem = f"is damaged: shortlist is {about.shortlist}"
-            raise InputError(problem, "1 or more: build the index again", file=place)
+            raise InputError(problem, "a shortlist of 1 or more documents: build the index again", file=place)
         return about
 
 
@@ -173,7 +176,7 @@ class Batch:
         ids: n ids; if an id occurs more than once, its last document counts.
         texts: n texts.
         vectors: (n, full dimension) float32, rows of unit length.
-        fields: n mappings of names to text or numbers, to filter by; a field that a document lacks is left out.
+        fields: for each document, a mapping of field names to texts or numbers, by which searches can filter.
 
     Raises:
         InputError: a vector holds NaN or infinity.
@@ -185,7 +188,7 @@ class Batch:
     fields: Sequence[Mapping[str, Value]]
 
     def __post_init__(self) -> None:
-        """Refuse vectors with NaN or infinity, which would spoil every score that they take part in."""
+        """Raise InputError if a vector holds NaN or infinity, because its document would have no valid score."""
         if (wrong := ~np.isfinite(self.vectors).all(axis=1)).any():
             name = self.ids[int(np.argmax(wrong))]
             raise InputError(f"the vector of document {name!r} holds NaN or infinity", "finite numbers")
@@ -197,8 +200,8 @@ class Hit:
 
     Attributes:
         id: the document's id.
-        score: for a search by vectors, the cosine of query and document as exact as the precision allows, about
-            -1 to 1; for a search by words, the BM25 score, above 0; for a fused search, the fused score.
+        score: for vector search, the cosine similarity of query and document as exact as the precision allows, about
+            -1 to 1; for keyword search, the BM25 score, above 0; for fused search, the fused score.
         text: the document's text.
         fields: the document's fields, as they were added.
     """
@@ -228,13 +231,13 @@ class Condition:
     value: str
 
     def __post_init__(self) -> None:
-        """Refuse unknown signs: the sign becomes a part of an SQL statement."""
+        """Raise ValueError for an unknown sign, because the sign is inserted into an SQL statement."""
         if self.sign not in _OPERATORS:
             raise ValueError(f"sign must be one of {' '.join(_OPERATORS)}; got {self.sign!r}")
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Read a condition as typed: a field's name without any of = ! < >, then a sign, then a value."""
+        """Parse a condition such as `price<=20`: a field's name without any of = ! < >, then a sign, then a value."""
         match = re.fullmatch(r"([^=!<>]+)(!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)  # linear in any text's length
         if not match or not match[1].strip():
             wanted = "a field, one of = != < <= > >=, and a value, such as price<=20"
@@ -243,7 +246,7 @@ class Condition:
 
     @property
     def number(self) -> float | None:
-        """The value as a number; None if it is not a finite number."""
+        """The condition's value as a number; None if the value is not a finite number."""
         try:
             number = float(self.value)
         except ValueError:
@@ -251,7 +254,7 @@ class Condition:
         return number if math.isfinite(number) else None
 
     def holds(self, fields: Mapping[str, Value]) -> bool:
-        """Whether a document's fields fulfil the condition; the stores' SQL must give the same answer."""
+        """Whether a document's fields fulfil the condition; each store's SQL must give the same answer."""
         value = fields.get(self.name)
         if value is None:
             return False
@@ -264,56 +267,56 @@ class Condition:
 
 
 class Store(Protocol):
-    """An index of documents. If a process is killed inside any method, the store stays intact.
+    """Interface of a search index; if a process is killed inside any method, the index stays intact.
 
     A method that reads sees one consistent state of the index, from before or after another process's write.
     """
 
     @property
     def about(self) -> About | None:
-        """What the index serves; None if no index was built yet."""
+        """The index's description: system, model and vector formats; None if no index was built yet."""
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
         """Build a new index; the present index, if any, serves until the new one is complete and replaces it.
 
         Args:
-            about: what the new index serves.
-            codecs: fitted codecs, one for each of its stages.
+            about: the new index's description.
+            codecs: fitted codecs, one for each of `about.stages`.
             batches: the documents; if an id occurs again, the later document replaces the earlier one.
         """
 
     def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
-        """Add documents and replace those whose ids exist; each batch is written completely or not at all.
+        """Add documents, and replace stored documents with the same ids; a batch is written completely or not at all.
 
         Args:
             batches: the documents.
-            about: what the vectors were made for, which the index must still serve; None skips this check.
+            about: description of the index that the vectors were encoded for; None skips the check that it is this one.
 
         Raises:
-            InputError: the index was built anew and serves something else.
+            InputError: another process has built the index anew, with a different description.
         """
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed; unknown ids are skipped."""
+        """Remove the documents with the given ids and return how many were removed; unknown ids are skipped."""
 
     def one_state(self) -> AbstractContextManager[About]:
-        """Open a block in which all reads of this thread see one state of the index.
+        """Open a `with` block in which all reads of this thread see the same state of the index.
 
         Don't write inside the block, and keep it short: a build waits until such blocks end, and in the embedded store
         every other writer waits, too.
 
         Returns:
-            A context manager that gives what the index serves in that state.
+            A context manager that gives the index's description in that state.
 
         Raises:
             InputError: no index was built yet.
         """
 
     def version(self) -> object:
-        """A value that compares unequal to earlier values once the documents have changed."""
+        """Return a value that is unequal to earlier values if the index's documents have changed since."""
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """Return the ids that no document has, in the order given, without repeats."""
+        """Return those of the given ids that no document in the index has, in the order given, without repeats."""
 
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
@@ -331,10 +334,10 @@ class Store(Protocol):
         """
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Return the q queries as keyword search uses them: spelling corrected, or unchanged without correction."""
+        """Return the queries with the spelling correction that keyword search applies; unchanged if it applies none."""
 
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
-        """Find the best documents for each query by BM25; the queries are corrected first, see `correct`.
+        """Find the best documents for each query by BM25, after the queries' spelling is corrected as in `correct`.
 
         BM25's statistics count all documents in the index, also those that the conditions leave out.
 
@@ -344,10 +347,10 @@ class Store(Protocol):
             where: conditions; a document must fulfil all of them.
 
         Returns:
-            q lists of at most k hits, best first, ties as in `search`; every hit shares a word with the query.
+            q lists of at most k hits, best first; of equal scores, the greater id first. A hit shares a word with the query.
 
         Raises:
-            InputError: the index holds vectors alone.
+            InputError: the index has no keyword search, only vectors.
         """
 
     def search_fused(
@@ -359,11 +362,11 @@ class Store(Protocol):
         exact: bool = False,
         weight: float | None = None,
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by words and vectors together.
+        """Find the best documents for each query by fused search: keyword and vector scores are combined.
 
-        Candidates are the `lexical.fusion.CANDIDATES` best documents of each search (by words, by vectors) that fulfil
-        the conditions, or the k best if k is greater. Both searches score every candidate, and `Hybrid.fusion` combines
-        the two scores. Spelling is corrected for the search by words only.
+        Candidates are the `lexical.fusion.CANDIDATES` best documents of keyword search and of vector search that fulfil
+        the conditions, or the k best if k is greater. Every candidate gets a keyword score and a vector score, and
+        `Hybrid.fusion` combines the two scores. Spelling is corrected for keyword search only.
 
         Args:
             texts: q queries.
@@ -374,10 +377,10 @@ class Store(Protocol):
             weight: weight of the keyword score, 0 to 1; None takes the fitted weight.
 
         Returns:
-            q lists of at most k hits, best first, ties as in `search`.
+            q lists of at most k hits, best first; of equal scores, the greater id first, compared byte by byte.
 
         Raises:
-            InputError: the index holds vectors alone.
+            InputError: the index has no keyword search, only vectors.
         """
 
     def __len__(self) -> int:

@@ -84,7 +84,7 @@ class View:
         return self._keep_best(*self._keep_first_ties(rows, scores, k), k)
 
     def _rank_by_stage(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> ScoredRows:
-        """Rank the given rows by exact scores of a stage's codes: at least the k best and all that tie with the k-th."""
+        """Rank rows by exact scores of a stage's codes; returns the k best, all that tie with the k-th, maybe more."""
         codec = self.generation.codecs[stage]
         asked = codec.cut(query[None])[0]
         return rank_rows(codec, asked, rows, partial(self.generation.codes_at, stage), k)
@@ -112,7 +112,7 @@ class View:
         return rows[kept], scores[kept]
 
     def _keep_best(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> ScoredRows:
-        """Keep the k rows with the highest scores, in any order; of equal scores, those of documents with greater ids."""
+        """Keep the k rows with the highest scores, in any order; of equal scores, the greater document ids are kept."""
         if len(rows) <= k:
             return rows, scores
         least = _least_of(scores, k)

@@ -2,7 +2,8 @@
 
 Words that many documents contain have little weight and take most of the time. They are processed last, and skipped
 once documents without any of the rarer words can no longer be among the best (Turtle & Flood 1995): over a million
-titles, a search takes 0.5 ms instead of 5 ms. The remaining candidates are scored exactly, adding up in `Bm25`'s order.
+titles, a search takes 0.5 ms instead of 5 ms. The remaining candidates are scored exactly, by adding the words' weights
+in the same order as `Bm25` does.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ _SLACK = 1 - 1e-6  # float64 sums whose ratio is closer to 1 may round to the sa
 
 
 class _AskedWord(NamedTuple):
-    """A word of a query that some documents contain.
+    """A word of a query, with the n documents that contain the word.
 
     Attributes:
-        rows: (n,) rows of these documents, ascending.
+        rows: (n,) row numbers of these documents, ascending.
         counts: (n,) how often each document contains the word.
-        rarity: see `bm25.weigh_rarity`.
+        rarity: the word's inverse document frequency (idf).
         times: how often the query contains the word.
     """
 
@@ -49,19 +50,19 @@ class _AskedWord(NamedTuple):
 
     @property
     def most(self) -> float:
-        """The most that the word can add to a score."""
+        """The most that the word can add to a document's BM25 score."""
         return self.times * self.rarity
 
 
 class WordIndex:
-    """A keyword index over all segments; see the module. One thread at a time may search it.
+    """A BM25 index over all segments of an embedded index; one thread at a time may search it.
 
     Args:
         postings: the postings of all segments, in the order of their rows.
-        live: (rows,) whether each row holds a document.
-        settings: how words match, and BM25's parameters.
-        look_up: finds the spans of words in the segments.
-        read_texts: yields the texts of all documents; spelling correction learns its vocabulary from them.
+        live: for each row, whether its document is still in the index.
+        settings: BM25's parameters, and how texts are split into words.
+        look_up: a function that finds the entries of words in the postings of each segment.
+        read_texts: a function that yields the texts of all documents, from which spelling correction learns words.
     """
 
     def __init__(
@@ -81,11 +82,11 @@ class WordIndex:
         self._sums = np.zeros(len(live))  # 0 between searches
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Return the queries with corrected spelling; see `Store.correct`."""
+        """Return the queries with the spelling correction that keyword search applies; see `Store.correct`."""
         return self._corrector.correct(texts) if self._corrector else list(texts)
 
     def ask(self, text: str) -> AskedWords:
-        """Correct a query and find the documents that contain its words."""
+        """Correct a query's spelling, and find the documents that contain any of the query's words."""
         asked = Counter(split_words(self.correct([text]), self._settings.forms)[0])
         spans = self._look_up(list(asked))
         found = (self._find_word(spans[word], asked[word]) for word in sorted(spans))  # in the order of BM25's sums
@@ -93,12 +94,12 @@ class WordIndex:
 
     @cached_property
     def _corrector(self) -> Corrector | None:
-        """Corrects the spelling of queries; None if the run used no correction."""
+        """The spelling corrector for queries; None if the run used no spelling correction."""
         rules = self._settings.correction
         return Corrector.of(self._read_texts(), self._settings.forms, rules) if rules else None
 
     def _find_word(self, spans: Mapping[int, Span], times: int) -> _AskedWord:
-        """Collect a word's documents from all segments; `spans` are by segment number."""
+        """Collect the documents that contain a word; `spans` has the place of the word's entries by segment number."""
         entries = [self._postings[number].find(span) for number, span in sorted(spans.items())]
         rows, counts = entries[0] if len(entries) == 1 else np.concatenate(entries, axis=1)
         if self._documents < len(self._live):
@@ -113,7 +114,7 @@ class AskedWords:
 
     Attributes:
         words: the query's words that some document contains, in the order in which BM25 adds them up.
-        damp: (rows,) see `bm25.damp_lengths`.
+        damp: (rows,) BM25's length normalisation of each row's document.
         sums: (rows,) zeros, used as working memory; each search sets them back to zeros.
     """
 
@@ -155,13 +156,13 @@ class AskedWords:
         return scores.astype(np.float32)
 
     def _find_least(self, reached: NDArray[np.int64], k: int) -> float:
-        """Return the k-th highest sum so far among (n,) rows; 0 if there are fewer than k rows."""
+        """Return the k-th highest partial BM25 score of the given rows; 0 if there are fewer than k rows."""
         if len(reached) < k:
             return 0.0
         return float(np.partition(self.sums[reached], len(reached) - k)[len(reached) - k])
 
     def _add_word(self, word: _AskedWord, allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-        """Add a word's weights to the sums; returns the rows that no earlier word had reached."""
+        """Add a word's weights to the documents' partial BM25 scores; returns rows that had no score before."""
         kept = slice(None) if allowed is None else np.flatnonzero(allowed[word.rows])
         rows: NDArray[np.int64] = word.rows[kept].astype(np.int64)
         sums = self.sums[rows]
@@ -169,5 +170,5 @@ class AskedWords:
         return np.asarray(rows[sums == 0])
 
     def _weigh(self, word: _AskedWord, places: slice | NDArray[np.int64]) -> NDArray[np.float64]:
-        """Compute what a word adds to the scores of documents; `places` index the word's rows."""
+        """Compute what a word adds to BM25 scores of documents; `places` selects them among the word's documents."""
         return word.times * weigh_words(word.rarity, word.counts[places], self.damp[word.rows[places]])

@@ -25,17 +25,17 @@ _EXACT = 1e16  # from here on Python writes floats with an exponent, which jsonb
 
 
 def escape_text(text: str) -> str:
-    """Escape U+0000 and U+0001 in a text; see the module."""
+    """Replace U+0000, which PostgreSQL cannot store, and U+0001 in a text by pairs of characters."""
     return text.replace("\x01", "\x01\x02").replace("\x00", "\x01\x01") if "\x00" in text or "\x01" in text else text
 
 
 def unescape_text(text: str) -> str:
-    """Undo `escape_text`."""
+    """Restore the text that `escape_text` escaped."""
     return text.replace("\x01\x01", "\x00").replace("\x01\x02", "\x01") if "\x01" in text else text
 
 
 def escape_fields(fields: Mapping[str, Value]) -> str:
-    """Write fields as JSON, numbers with all their digits, texts escaped."""
+    """Write a document's fields as JSON for PostgreSQL: numbers with all digits, texts escaped by `escape_text`."""
     parts = (
         f"{json.dumps(escape_text(name), ensure_ascii=False)}:{_format_value(value)}" for name, value in fields.items()
     )
@@ -43,7 +43,7 @@ def escape_fields(fields: Mapping[str, Value]) -> str:
 
 
 def unescape_fields(fields: Mapping[str, Value]) -> dict[str, Value]:
-    """Undo `escape_fields`, given the parsed JSON."""
+    """Restore a document's fields from the parsed JSON that `escape_fields` wrote."""
     return {
         unescape_text(name): unescape_text(value) if isinstance(value, str) else value for name, value in fields.items()
     }
@@ -65,10 +65,10 @@ def _format_value(value: Value) -> str:
 
 
 def copy_stream(columns: Columns, batch: Batch) -> bytes:
-    """Pack a batch as a complete binary COPY stream; if an id repeats, only its last row.
+    """Pack a batch of documents as a binary stream for PostgreSQL's COPY; if an id repeats, only its last document.
 
-    The columns are id, text, fields and the vector's columns; an index with keyword search adds the words, and a number
-    that is NULL here because it is assigned later.
+    The columns are id, text, fields and the vector's columns. With keyword search, there are two more columns: the
+    document's words, and its number, which is NULL because it is assigned later.
     """
     last = sorted({identifier: row for row, identifier in enumerate(batch.ids)}.values())
     words = _pack_words([batch.texts[row] for row in last], columns.about.hybrid)
@@ -88,7 +88,7 @@ def copy_stream(columns: Columns, batch: Batch) -> bytes:
 
 
 def _pack_words(texts: Sequence[str], hybrid: Hybrid | None) -> list[bytes]:
-    """Pack the last two columns of each row, its joined words and a NULL; nothing without keyword search."""
+    """Pack each document's two columns for keyword search, its words and a NULL; empty without keyword search."""
     if hybrid is None:
         return [b""] * len(texts)
     joined = [join_words(words).encode() for words in split_words(texts, hybrid.lexical.forms)]

@@ -32,8 +32,9 @@ class Writer:
     """Writes the documents of one index.
 
     Args:
-        connection: a connection in a transaction that holds the lock against builders and other writers of words.
-        entry: the index.
+        connection: a connection in a transaction that holds the index's lock, so that no other process builds the index
+            or changes its postings.
+        entry: the index's table of documents, columns and codecs.
         place: the index's name for messages.
     """
 
@@ -44,7 +45,7 @@ class Writer:
         self._words = WordTable(connection, entry.table) if entry.columns.about.hybrid else None
 
     def build(self, batches: Iterable[Batch]) -> None:
-        """Create and fill the tables and indexes; if an id repeats, its last document counts."""
+        """Create and fill the index's tables and indexes; if an id repeats, its last document is kept."""
         self._connection.execute(statements.make_table(self._table, self._columns))
         self._connection.execute(statements.keep_inline(self._table, self._columns))
         if self._words is None:
@@ -60,11 +61,11 @@ class Writer:
         self._make_index()
 
     def upsert(self, batch: Batch) -> None:
-        """Add documents and replace those whose ids exist."""
+        """Add a batch of documents, and replace stored documents that have the same ids."""
         self._load(self._table, batch, self._words)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed."""
+        """Remove the documents with the given ids, and return how many were removed."""
         removed = 0
         for first in range(0, len(ids), _IDS):
             part = list(map(escape_text, ids[first : first + _IDS]))
@@ -75,7 +76,7 @@ class Writer:
         return removed
 
     def _load(self, table: str, batch: Batch, words: WordTable | None = None) -> None:
-        """Write a batch to a table; if `words` is given, update the postings, too."""
+        """Write a batch of documents to a table; if `words` is given, also update this table of postings."""
         if not len(batch.ids):
             return
         check_width(self._columns.about, batch.vectors, self._place)
@@ -93,7 +94,7 @@ class Writer:
         self._connection.execute(statements.EMPTY)
 
     def _make_index(self) -> None:
-        """Build the approximate index, in memory if the graph fits into the allowed memory."""
+        """Build the HNSW index of the vectors, for which PostgreSQL may use up to 4 GiB of memory."""
         connection, width = self._connection, self._columns.about.stages[0].dimension
         count = read_number(connection, statements.fill_name(statements.COUNT, self._table))
         graph = count * (_GRAPH + 4 * width) // 1024
@@ -108,7 +109,7 @@ class Writer:
 
 
 def check_width(about: About, vectors: NDArray[np.float32], place: str) -> None:
-    """Raise InputError if vectors have a different width from those that the index was built with."""
+    """Raise InputError if vectors have a different number of dimensions from those that the index was built from."""
     if vectors.shape[1] != about.full_dimension:
-        problem = f"holds vectors of {about.full_dimension} numbers, not of {vectors.shape[1]}"
-        raise InputError(problem, f"vectors of system {about.system!r}", file=place)
+        problem = f"holds vectors of {about.full_dimension} dimensions, not of {vectors.shape[1]}"
+        raise InputError(problem, f"vectors of the index's system, {about.system!r}", file=place)
