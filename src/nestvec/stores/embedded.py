@@ -220,7 +220,7 @@ class EmbeddedStore:
         state = read_json(path)
         name = state.get("generation") if isinstance(state, dict) else None
         if not isinstance(name, str) or not name.isdecimal():
-            problem = "is damaged: \"generation\" is not the number of a build, such as \"000001\""
+            problem = 'is damaged: "generation" is not the number of a build, such as "000001"'
             raise InputError(problem, EXPECTED, file=path)
         return dict(state)
 

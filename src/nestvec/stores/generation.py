@@ -122,7 +122,7 @@ class Generation:
 
     @classmethod
     def create_empty(cls, folder: Path, about: About, codecs: Sequence[Codec], limit: float) -> Generation:
-        """Create the folder of a new generation without documents, and open it; there is a codec for each stage."""
+        """Create the folder of a new, empty generation and open it; `codecs` has one codec for each stage."""
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
         create_file(folder / DOCUMENTS, _SCHEMA)

@@ -336,7 +336,7 @@ def _rotated_scores(codec: Rotated, query: NDArray[np.float32], codes: NDArray[n
 
 
 def _longest_sum(codec: LearnedSigns) -> float:
-    """Compute `_Form.longest` for learned directions: they are not a rotation, so a transformed query is longer."""
+    """Compute the value `_Form.longest` for learned directions, which, unlike a rotation, can lengthen a query."""
     return max(_LONGEST, 1.0 + codec.stretch * math.sqrt(codec.dimension) * codec.factor.high)  # 1.0 for the lean
 
 

@@ -159,7 +159,7 @@ class About:
                 file=place,
             ) from error
         if not (1 <= len(stages) <= 2 and all(1 <= stage.dimension <= about.full_dimension for stage in stages)):
-            problem = f"is damaged: it has {len(stages)} vector formats for vectors of {about.full_dimension} dimensions"
+            problem = f"is damaged: it has {len(stages)} formats for vectors of {about.full_dimension} dimensions"
             wanted = "one or two vector formats of at most that many dimensions: build the index again"
             raise InputError(problem, wanted, file=place)
         if about.shortlist < 1:
@@ -347,7 +347,7 @@ class Store(Protocol):
             where: conditions; a document must fulfil all of them.
 
         Returns:
-            q lists of at most k hits, best first; of equal scores, the greater id first. A hit shares a word with the query.
+            q lists of at most k hits, best first; of equal scores, the greater id first. A hit has a word of the query.
 
         Raises:
             InputError: the index has no keyword search, only vectors.

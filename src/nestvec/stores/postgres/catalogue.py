@@ -1,4 +1,4 @@
-"""Reads and writes the table `nestvec_indexes`: what each index serves, its codecs, and its table of documents."""
+"""Reads and writes `nestvec_indexes`, the table of each index's description, codecs and documents' table name."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _FREE_NAME = "a database without a table of this name, or nestvec's own table"
 
 @dataclass(frozen=True)
 class Entry:
-    """The entry of an index in `nestvec_indexes`.
+    """The entry of an index in the table `nestvec_indexes`.
 
     Attributes:
         name: the index's name.
-        columns: the columns of its table of documents, with what the index serves and its codecs.
+        columns: the columns of the index's table of documents, with the index's description and codecs.
         table: name of the table of documents.
     """
 
@@ -46,7 +46,7 @@ class Entry:
 
 
 def find_entry(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> Entry | None:
-    """Find the entry of an index; gives None if there is none.
+    """Find the entry of an index in the table `nestvec_indexes`; returns None if the index has no entry.
 
     Raises InputError if the entry is damaged or a newer nestvec's, or if another program made the table.
     """
@@ -78,7 +78,7 @@ def save_entry(connection: psycopg.Connection[tuple[Any, ...]], entry: Entry) ->
 
 
 def read_sizes(connection: psycopg.Connection[tuple[Any, ...]], table: str, has_words: bool) -> dict[str, int]:
-    """Read the sizes on disk of an index's parts in bytes; see `PostgresStore.sizes`."""
+    """Read the size on disk of each part of an index, in bytes; `PostgresStore.sizes` lists the parts."""
     parts: dict[str, sql.SQL | sql.Composed] = {
         "table": statements.TABLE_SIZE,
         "ids": statements.IDS_SIZE,
@@ -92,7 +92,7 @@ def read_sizes(connection: psycopg.Connection[tuple[Any, ...]], table: str, has_
 
 
 def _read_row(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> tuple[Any, ...] | None:
-    """Read an index's row; gives None if there is no row or no table yet."""
+    """Read an index's row of the table `nestvec_indexes`; returns None if there is no row or no table yet."""
     try:
         return connection.execute(statements.READ, [name], binary=True).fetchone()
     except errors.UndefinedTable:
@@ -111,4 +111,4 @@ def _parse_codecs(about: About, stored: bytes, place: str) -> tuple[Codec, ...]:
         except InputError as error:
             raise error.with_file(place) from error
         except KeyError as error:
-            raise InputError(f"is damaged (it has no codec {error})", _WROTE, file=place) from error
+            raise InputError(f"is damaged (it has no codec for {error})", _WROTE, file=place) from error

@@ -18,11 +18,12 @@ The sizes are approximate: PostgreSQL saves three bytes on a value of less than 
 takes three bytes more. The HNSW index takes further space: about 290 bytes per document, and a copy of the numbers or
 bits.
 
-With two stages, the first has its own columns, named `first_…`. It needs none if the second stage is float32 or float16
-and at least as wide, and the first has 4 bits or more: then the HNSW index is over
-`subvector(embedding, 1, d)::halfvec(d)`, and the first stage's codes are computed from that prefix.
+With two stages (one finds a shortlist, one re-ranks it), the first stage has its own columns, named `first_…`. But the
+first stage needs no columns if it has 4 bits or more and the second stage is float32 or float16 and at least as wide.
+Then the HNSW index is over `subvector(embedding, 1, d)::halfvec(d)`, and the first stage's codes are computed from the
+first d numbers of `embedding`.
 
-`_KEPT` has a row for each precision; a precision without a row is refused.
+`_KEPT` has a row for each precision; other precisions raise TypeError.
 """
 
 from __future__ import annotations
@@ -56,11 +57,11 @@ _FEWEST = 128  # least signs for an index over signs: with 64, the nearest 100 l
 
 @dataclass(frozen=True)
 class _Kept:
-    """How codes of one precision are stored.
+    """How the table of documents stores codes of one precision.
 
     Attributes:
         numbers: pgvector's type for the decoded numbers; None if the column holds the code itself.
-        prefixes: whether encoding a prefix of these numbers gives the measured codes of that prefix.
+        prefixes: whether the measured codes of fewer dimensions can be computed from the first of these numbers.
         signs: whether the approximate index is over the signs of the numbers.
         whole: whether the code consists of the signs and the two bytes of correction, with nothing else.
     """
@@ -83,7 +84,7 @@ _KEPT = {
 
 @dataclass(frozen=True)
 class IndexTarget:
-    """The SQL expression that the approximate index covers.
+    """The SQL expression that the HNSW index covers, and how a query is compared with the expression.
 
     Attributes:
         expression: SQL expression over the table's columns.
@@ -103,8 +104,8 @@ class Columns:
     """The columns that hold the vectors of an index.
 
     Attributes:
-        about: what the index serves.
-        codecs: one codec for each stage.
+        about: the index's description.
+        codecs: one codec for each of `about.stages`.
     """
 
     about: About
@@ -112,19 +113,19 @@ class Columns:
 
     @property
     def shares_embedding(self) -> bool:
-        """Whether the first of two stages takes its numbers from the second stage's column `embedding`."""
+        """Whether the first of two stages uses the second stage's column `embedding` and has no columns itself."""
         first, last = self.about.stages[0], self.about.served
         fits = _kept(last).prefixes and first.dimension <= last.dimension and not (first.axes or last.axes)
         return len(self.about.stages) > 1 and fits and not _searched_by_signs(first)
 
     @property
     def by_signs(self) -> bool:
-        """Whether the approximate index is over signs, which are less exact than the codes."""
+        """Whether the HNSW index compares only the signs of numbers, which is less exact than comparing codes."""
         return _searched_by_signs(self.about.stages[0])
 
     @property
     def types(self) -> dict[str, str]:
-        """SQL types of the columns by name, in the order of `pack_rows`."""
+        """The SQL types of the vector columns, by column name, in the order of `pack_rows`."""
         return {name: form for stage in self._own_stages for name, form in self._types_of(stage).items()}
 
     def pack_rows(self, vectors: NDArray[np.float32]) -> Iterator[tuple[bytes, ...]]:
@@ -172,7 +173,7 @@ class Columns:
 
     @property
     def index_target(self) -> IndexTarget:
-        """The expression that the approximate index covers."""
+        """The SQL expression that the HNSW index covers, and how a query is compared with the expression."""
         first = self.about.stages[0]
         if _searched_by_signs(first):
             return IndexTarget(self._column_name(0, "bits"), f"bit({first.dimension})", "bit_hamming_ops", "<~>")
@@ -184,7 +185,7 @@ class Columns:
         return IndexTarget(column, form, "halfvec_cosine_ops", "<=>")
 
     def format_query(self, query: NDArray[np.float32]) -> str:
-        """Format a (full dimension,) query for the approximate index: a list of numbers, or the signs as bits."""
+        """Format a query vector as SQL text for the HNSW index: as a list of numbers, or as bits of the signs."""
         first, codec = self.about.stages[0], self.codecs[0]
         cut = codec.cut(query[None])
         if _searched_by_signs(first):
@@ -192,11 +193,11 @@ class Columns:
         return f"[{','.join(map(str, cut[0].tolist()))}]"
 
     def check_width(self) -> None:
-        """Raise InputError if the first stage has more dimensions than pgvector's index can hold."""
+        """Raise InputError if the vectors to search have more dimensions than pgvector's HNSW index can hold."""
         first = self.about.stages[0]
         if not _searched_by_signs(first) and first.dimension > WIDEST:
             problem = f"{first.dimension} dimensions are too many for pgvector's HNSW index"
-            raise InputError(problem, f"at most {WIDEST}: choose a lower --dimension")
+            raise InputError(problem, f"at most {WIDEST} dimensions: choose a lower --dimension")
 
     @property
     def _own_stages(self) -> range:
@@ -226,7 +227,7 @@ def _searched_by_signs(stage: VectorFormat) -> bool:
 
 
 def _column_types(stage: VectorFormat, searched: bool) -> dict[str, str]:
-    """Return names and types of a stage's columns; a stage that is `searched` needs a column for the index."""
+    """Return a stage's column names and SQL types; if `searched`, there is a column for the HNSW index."""
     width, kept = stage.dimension, _kept(stage)
     if kept.numbers:
         return {"embedding": f"{kept.numbers}({width})"}
@@ -251,19 +252,19 @@ def _pack_column(name: str, stage: VectorFormat, codec: Codec, codes: NDArray[np
 
 
 def _prepend_header(head: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.uint8]:
-    """Put the same bytes before each row; gives (n, bytes)."""
+    """Put the same header bytes before each of n rows; returns (n, bytes) uint8."""
     body = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
     return np.concatenate([np.tile(head.view(np.uint8), (len(rows), 1)), body], axis=1)
 
 
 def _sign_bits(codec: Rotated, codes: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Return the (n, d) top bits of the numbers' levels, as zeros and ones."""
+    """Extract the signs of the d numbers in each of n codes, as (n, d) bits; 1 is positive, 0 is negative."""
     bits = np.unpackbits(codes[:, :-CORRECTION].astype(np.uint8, copy=False), axis=1)
     return bits[:, :: codec.bits][:, : codec.dimension]
 
 
 def _parse_numbers(raws: Sequence[Raw], numbers: str) -> NDArray[np.float32]:
-    """Read the (n, d) numbers of embeddings of pgvector's type `numbers`."""
+    """Read n vectors from columns of pgvector's type `numbers` (`vector` or `halfvec`); returns (n, d) float32."""
     together = np.frombuffer(b"".join(raw[0] for raw in raws), dtype=np.uint8).reshape(len(raws), -1)
     stored = np.ascontiguousarray(together[:, 4:]).view(_NUMBERS[numbers])  # the first 4 bytes are the dimension
     return stored.astype(np.float32)

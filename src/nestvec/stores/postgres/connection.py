@@ -88,7 +88,7 @@ def translated_errors(place: str) -> Iterator[None]:
     try:
         yield
     except errors.DiskFull as error:
-        raise NestvecError(f"{place}: the database server has no room left on its disk ({_first_line(error)})") from error
+        raise NestvecError(f"{place}: the server's disk has no room left ({_first_line(error)})") from error
     except errors.LockNotAvailable as error:
         problem = "is locked by another process, which did not release the lock in time"
         raise InputError(problem, "an unlocked index: try again when the lock is released", file=place) from error
@@ -103,7 +103,7 @@ def translated_errors(place: str) -> Iterator[None]:
 def require_pgvector(connection: psycopg.Connection[tuple[Any, ...]], place: str) -> None:
     """Enable the extension pgvector in the database, unless it is enabled already; call this in a transaction.
 
-    Raises InputError if the server has no pgvector, if its pgvector is too old, or if this role may not enable pgvector.
+    Raises InputError if the server has no pgvector, if its pgvector is too old, or if the role may not enable it.
     """
     wanted = f"pgvector {'.'.join(map(str, _EXTENSION))} or newer"
     version = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
@@ -112,7 +112,7 @@ def require_pgvector(connection: psycopg.Connection[tuple[Any, ...]], place: str
             connection.execute("CREATE EXTENSION vector")
         except errors.InsufficientPrivilege as error:
             expected = "an administrator to run CREATE EXTENSION vector once in this database"
-            raise InputError("this database role may not enable the extension pgvector", expected, file=place) from error
+            raise InputError("this database role may not add pgvector", expected, file=place) from error
         except (errors.FeatureNotSupported, errors.UndefinedFile) as error:
             raise InputError("the extension pgvector is not installed on the server", wanted, file=place) from error
     installed = connection.execute(version).fetchone()

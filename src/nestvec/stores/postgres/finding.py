@@ -1,4 +1,4 @@
-"""Searches PostgreSQL by vectors: takes candidates from the approximate index or all documents, and scores their codes.
+"""Searches vectors in PostgreSQL: the HNSW index, or a read of all documents, gives candidates, which are then scored.
 
 A search is one transaction, which sees one state of the database (`Finder.snapshot`). Its statements are sent in
 pipeline mode: each is sent without waiting for the answer to the one before.
@@ -77,11 +77,11 @@ class Finder:
         self.columns = columns
 
     def find(self, request: SearchRequest, exact: bool) -> list[list[Hit]]:
-        """Find the best documents for each query, as `Store.search` does; call this inside `snapshot`."""
+        """Find the best documents for each query, as hits; call this inside the `with` block of `snapshot`."""
         return self.read_hits(self.rank(request, exact))
 
     def rank(self, request: SearchRequest, exact: bool) -> list[ScoredIds]:
-        """Find scores and ids of the best documents for each query; call this inside `snapshot`."""
+        """Find scores and ids of the best documents for each query; call this in the `with` block of `snapshot`."""
         wanted = self._first_stage_count(request.k)
         ranked: list[ScoredIds] = [] if exact else self._find_near(request, wanted)
         missed = [row for row in range(len(request.queries)) if exact or len(ranked[row]) < wanted]
@@ -113,13 +113,13 @@ class Finder:
             raise
 
     def execute(self, text: statements.Text, values: Sequence[object] = ()) -> psycopg.Cursor[tuple[Any, ...]]:
-        """Send a statement; its results are in PostgreSQL's binary format."""
+        """Send an SQL statement, whose results PostgreSQL returns in its binary format."""
         return self._connection.cursor(binary=True).execute(text, values)
 
     # The first stage
 
     def _find_near(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
-        """Find the best `wanted` documents among those that the approximate index finds."""
+        """Find the `wanted` best documents for each query among those that the HNSW index finds."""
         candidates = self._candidate_count(request)
         self.execute(statements.EFFORT, [str(min(max(candidates, _EFFORT), _MOST_EFFORT))])
         text = _nearest_statement(self.table, self.columns, candidates, request.where)
@@ -128,7 +128,7 @@ class Finder:
         return [scored[:wanted] for scored in self._score_answers(0, request.queries, text, values, wanted)]
 
     def _find_all(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
-        """Find the best `wanted` of all documents, in one pass over the documents for all queries."""
+        """Find the `wanted` best documents for each query exactly; all documents are read once for all queries."""
         columns, best = self.columns, [list[tuple[float, str]]() for _ in request.queries]
         cut = columns.codecs[0].cut(request.queries)
         for rows in self._read_passing(request.where):
@@ -141,7 +141,7 @@ class Finder:
         return best
 
     def _read_passing(self, where: tuple[Condition, ...]) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield portions of all documents that fulfil the conditions: ids and the first stage's columns."""
+        """Read documents that fulfil the conditions, in portions of rows: id and the columns of the first stage."""
         text = statements.select_all(self.table, self.columns.needed_columns(0), where)
         self.execute(statements.declare_cursor(text), statements.condition_values(where))
         while rows := self.execute(statements.fetch_rows(_READ)).fetchall():
@@ -149,7 +149,7 @@ class Finder:
         self.execute(statements.DONE)
 
     def _first_stage_count(self, k: int) -> int:
-        """Return how many documents the first stage must find for k documents of the last stage."""
+        """Return how many documents the first stage must find: k, or with a second stage, at least the shortlist."""
         about = self.columns.about
         return k if len(about.stages) == 1 else max(k, about.shortlist)
 
@@ -164,7 +164,7 @@ class Finder:
     # The second stage, and the texts
 
     def _rerank_shortlists(self, queries: NDArray[np.float32], shortlists: Sequence[ScoredIds]) -> list[ScoredIds]:
-        """Re-rank the shortlists by the second stage's codes."""
+        """Re-rank each query's shortlist by scores of the second stage's codes."""
         text = statements.select_ids(self.table, self.columns.needed_columns(1))
         values = ([[identifier for _, identifier in shortlist]] for shortlist in shortlists)
         return list(self._score_answers(1, queries, text, values))
@@ -177,9 +177,10 @@ class Finder:
         values: Iterator[Sequence[object]],
         wanted: int | None = None,
     ) -> Iterator[ScoredIds]:
-        """Run a statement once for each query with its values, and score the rows by a stage's codes.
+        """Run an SQL statement for each query, and score the documents that it returns by a stage's codes.
 
-        `_TOGETHER` statements are in the pipeline at a time. `wanted` is as in `score_rows`.
+        `values` yields the statement's parameters for each query. `wanted` is the number of best documents that are
+        needed; None: all.
         """
         for first in range(0, len(queries), _TOGETHER):
             part = queries[first : first + _TOGETHER]
@@ -190,7 +191,7 @@ class Finder:
     def score_rows(
         self, query: NDArray[np.float32], rows: list[tuple[Any, ...]], stage: int, wanted: int | None = None
     ) -> ScoredIds:
-        """Score documents by a stage's codes.
+        """Score documents for one query by the codes of a stage.
 
         Args:
             query: (1, full dimension) float32.
@@ -212,7 +213,7 @@ class Finder:
         return [(score, rows[row][0]) for row, score in zip(places[0].tolist(), scores[0].tolist(), strict=True)]
 
     def read_hits(self, ranked: Sequence[ScoredIds]) -> list[list[Hit]]:
-        """Read the texts and fields of ranked documents."""
+        """Read the texts and fields of ranked documents, and return the documents as hits."""
         ids = sorted({identifier for scored in ranked for _, identifier in scored})
         rows = self.execute(statements.select_ids(self.table, ["text", "fields"]), [ids]).fetchall()
         documents = {identifier: (unescape_text(text), unescape_fields(fields)) for identifier, text, fields in rows}
@@ -224,5 +225,5 @@ class Finder:
 
 @lru_cache(maxsize=64)
 def _nearest_statement(table: str, columns: Columns, count: int, where: tuple[Condition, ...]) -> bytes:
-    """Return the statement that searches the approximate index; cached, because composing it takes time."""
+    """Return the SQL query that searches the HNSW index; the result is cached, because composing SQL takes time."""
     return statements.select_nearest(table, columns, count, where).as_bytes(None)

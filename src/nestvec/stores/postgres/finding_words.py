@@ -1,7 +1,8 @@
-"""Searches PostgreSQL by words, or by words and vectors: the database stores postings, and BM25 is computed here.
+"""Keyword search and fused search in PostgreSQL: the database stores postings, and this process computes BM25.
 
-The postings of a query's words are read, and all documents that contain any of the words are scored. Of the best, those
-that pass the filter are read. For a fused search, the candidates of both searches are scored by both, then fused.
+The postings of a query's words are read, and all documents that contain any of the words are scored. Of the best
+documents, those that pass the filter are read. In a fused search, each candidate of the keyword search or the vector
+search gets a keyword score and a vector score, which are then combined.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ _MORE = 16  # if too few documents pass the filter, the next round reads 16 time
 
 
 class WordFinder:
-    """Searches the documents of one table by words, or by words and vectors, inside a snapshot of `finder`.
+    """Keyword search and fused search of one table of documents; call the methods inside `finder.snapshot`.
 
     Args:
         connection: the finder's connection.
         finder: searches the same table by vectors.
-        hybrid: how words match, and how keyword scores fuse with vector scores.
+        hybrid: the settings of keyword search and of fused search.
 
     Attributes:
         finder: as given.
@@ -56,7 +57,7 @@ class WordFinder:
         self.hybrid = hybrid
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Correct queries, see `Store.correct`; after a change of the documents, their words are counted again."""
+        """Correct the spelling of queries, with a vocabulary that is read again after documents have changed."""
         lexical = self.hybrid.lexical
         if lexical.correction is None:
             return list(texts)
@@ -67,7 +68,7 @@ class WordFinder:
         return self._corrector.correct(texts)
 
     def find(self, texts: Sequence[str], k: int, where: tuple[Condition, ...]) -> list[list[Hit]]:
-        """Find the best documents for each query by words; see `Store.search_words`."""
+        """Find the k best documents for each query by keyword search (BM25); see `Store.search_words`."""
         ranked: list[ScoredIds] = []
         for scores in self._score_words(texts):
             rows = self._read_best(scores, k, where, [])
@@ -76,7 +77,7 @@ class WordFinder:
         return self.finder.read_hits(ranked)
 
     def find_fused(self, texts: Sequence[str], request: SearchRequest, exact: bool, fusion: Fusion) -> list[list[Hit]]:
-        """Find the best documents for each query by words and vectors; see `Store.search_fused`."""
+        """Find the best documents for each query by fused keyword and vector search; see `Store.search_fused`."""
         asked = replace(request, k=max(CANDIDATES, request.k), shown=request.k)
         by_vectors = self.finder.rank(asked, exact)
         one_by_one = (replace(asked, queries=query[None]) for query in asked.queries)
@@ -87,7 +88,7 @@ class WordFinder:
         return self.finder.read_hits(fused)
 
     def _score_words(self, texts: Sequence[str]) -> Iterator[WordScores]:
-        """Yield the BM25 scores of each query."""
+        """Yield for each query the BM25 scores of the documents that contain any of its words."""
         asked = [Counter(words) for words in split_words(self.correct(texts), self.hybrid.lexical.forms)]
         for first in range(0, len(asked), _TOGETHER):
             part = asked[first : first + _TOGETHER]
@@ -98,7 +99,7 @@ class WordFinder:
     def _read_best(
         self, scores: WordScores, k: int, where: tuple[Condition, ...], names: Sequence[str]
     ) -> list[tuple[Any, ...]]:
-        """Read ids, numbers and columns of documents that pass the filter, including the best k by words."""
+        """Read ids, numbers and columns of documents that pass the filter, including the k best by BM25 score."""
         text = statements.select_numbers(self.finder.table, names, where)
         conditions = statements.condition_values(where)
         room = max(k, _ROOM) if where else k
@@ -110,7 +111,7 @@ class WordFinder:
             room *= _MORE
 
     def _fuse(self, scores: WordScores, near: ScoredIds, request: SearchRequest, fusion: Fusion) -> ScoredIds:
-        """Fuse keyword and vector scores of all documents that either search found for one query; best first."""
+        """Combine keyword and vector scores of all documents that either search found for one query; best first."""
         stage = len(self.finder.columns.about.stages) - 1
         names = self.finder.columns.needed_columns(stage)
         rows = self._read_best(scores, request.k, request.where, names)

@@ -1,8 +1,8 @@
-"""An index in PostgreSQL with pgvector: HNSW finds candidates, and nestvec scores them by the measured codes.
+"""The store in PostgreSQL: pgvector's HNSW index finds candidates, and nestvec scores them by the measured codes.
 
-The table `nestvec_indexes` holds, for each index, what it serves, its codecs, and the name of its table of documents. A
-build is one transaction: it fills a new table, which replaces the old one at the end. A killed build leaves nothing
-behind. Words are in a second table (`word_table.py`); `finding_words.py` searches by words, or by words and vectors.
+The table `nestvec_indexes` holds each index's description, its codecs, and the name of its table of documents. A build
+is one transaction: it fills a new table of documents, which replaces the old one at the end. A killed build leaves
+nothing behind. For keyword search, a second table holds postings (`word_table.py`), and `finding_words.py` reads them.
 
 `columns.py` describes how codes become columns. A search (`finding.py`) asks the HNSW index for some more documents
 than are wanted, scores their codes in this process with nestvec's own arithmetic, and then reads the texts of the best.
@@ -63,12 +63,12 @@ _TRIES = 20  # attempts to read an index while builds keep replacing it
 
 
 class PostgresStore:
-    """A `Store` in a PostgreSQL database.
+    """A search index (`Store`) in a PostgreSQL database.
 
     Args:
         url: `postgresql://user:password@host:port/database`.
         name: the index's name, printable text of at most 40 bytes.
-        limit: most seconds that a statement may take; None sets no limit except `PATIENCE` for waiting on a lock.
+        limit: most seconds that a statement may take; None limits only the wait for a lock, to `PATIENCE` seconds.
 
     Raises:
         InputError: the URL or the name cannot be used, or no server answers.
@@ -90,13 +90,13 @@ class PostgresStore:
 
     @property
     def about(self) -> About | None:
-        """What the index serves; None if no index was built yet."""
+        """The index's description: system, model and vector formats; None if no index was built yet."""
         with self._one_at_a_time():
             entry = catalogue.find_entry(self._connection(), self.name, self._place)
         return entry.columns.about if entry else None
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
-        """Build a new index, which replaces the present one; see `Store`.
+        """Build a new index from batches of documents; it replaces the present index when it is complete.
 
         Raises InputError if another process is building the index.
         """
@@ -118,18 +118,18 @@ class PostgresStore:
         self._finder = None
 
     def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
-        """Add documents and replace those whose ids exist; see `Store`."""
+        """Add documents, and replace stored documents that have the same ids; see `Store.upsert`."""
         for batch in batches:
             with self._one_at_a_time(), self._connection().transaction():
                 self._open_writer(about).upsert(batch)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed; see `Store`."""
+        """Remove the documents with the given ids, and return how many were removed."""
         with self._one_at_a_time(), self._connection().transaction():
             return self._open_writer().delete(ids)
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """Return the ids that no document has; see `Store`."""
+        """Return those of the given ids that no document in the index has."""
         with self._reading() as finder:
             statement = statements.select_ids(finder.table, [])
             known = {
@@ -143,12 +143,12 @@ class PostgresStore:
 
     @contextmanager
     def one_state(self) -> Iterator[About]:
-        """Open a block whose reads see one state of the index; see `Store`."""
+        """Open a `with` block in which all reads see the same state of the index; see `Store.one_state`."""
         with self._reading() as finder:
             yield finder.columns.about
 
     def version(self) -> object:
-        """Return a value that differs once the documents have changed; see `Store`."""
+        """Return a value that is unequal to earlier values if the index's documents have changed since."""
         with self._reading() as finder:
             statement = statements.fill_name(statements.VERSION, finder.table)
             return finder.table, self._connection().execute(statement).fetchone()
@@ -156,19 +156,19 @@ class PostgresStore:
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by vectors; see `Store`."""
+        """Find the k best documents for each query vector; see `Store.search`."""
         with self._reading() as finder:
             check_width(finder.columns.about, queries, self._place)
             return finder.find(SearchRequest(queries, k, tuple(where)), exact) if len(queries) else []
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Return the queries with corrected spelling, as keyword search uses them; see `Store`."""
+        """Return the queries with the spelling correction that keyword search applies; see `Store.correct`."""
         with self._reading() as finder:
             has_words = finder.columns.about.hybrid is not None
             return self._open_word_finder(finder).correct(texts) if has_words else list(texts)
 
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
-        """Find the best documents for each query by BM25; see `Store`."""
+        """Find the k best documents for each query by keyword search (BM25); see `Store.search_words`."""
         with self._reading() as finder:
             return self._open_word_finder(finder).find(texts, k, tuple(where))
 
@@ -181,7 +181,7 @@ class PostgresStore:
         exact: bool = False,
         weight: float | None = None,
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by words and vectors; see `Store`."""
+        """Find the k best documents for each query by fused keyword and vector search; see `Store.search_fused`."""
         with self._reading() as finder:
             words = self._open_word_finder(finder)
             check_width(finder.columns.about, queries, self._place)
@@ -200,10 +200,10 @@ class PostgresStore:
         return sum(self.sizes().values())
 
     def sizes(self) -> dict[str, int]:
-        """Sizes on disk in bytes, by part.
+        """The size on disk of each part of the index, in bytes.
 
-        The parts are `table`, the table of documents; `ids`, its index by id; `vectors`, its HNSW index; and, with
-        keyword search, `words`: the table of postings and the index of document numbers.
+        The parts are `table`, the table of documents; `ids`, the table's index by id; `vectors`, the table's HNSW
+        index; and, with keyword search, `words`: the table of postings and the index of document numbers.
         """
         if self.about is None:
             return {}
@@ -219,7 +219,7 @@ class PostgresStore:
 
     @contextmanager
     def _reading(self) -> Iterator[Finder]:
-        """Give a finder that sees one state of the index until the block ends; a nested block sees the same state."""
+        """Open one state of the index for reading; a nested `with` block sees the same state as the outer block."""
         with self._one_at_a_time():
             if self._is_reading and self._finder is not None:
                 yield self._finder
@@ -233,7 +233,7 @@ class PostgresStore:
                     self._is_reading = False
 
     def _begin(self, snapshot: ExitStack) -> Finder:
-        """Begin to read the index; if another process has replaced it, the new index."""
+        """Begin to read the index; if another process has replaced the index, read the new one."""
         self._connection()  # reconnecting drops the finder of the old connection
         finder = self._finder or self._make_finder()
         for _ in range(_TRIES):
@@ -244,16 +244,19 @@ class PostgresStore:
                 gone, finder = finder, self._make_finder()
                 if finder.table == gone.table:
                     problem = "its documents are gone: the table was dropped"
-                    raise InputError(problem, "an index with its tables: build it again", file=self._place) from None
+                    raise InputError(
+                        problem, "an index with its tables: build the index again", file=self._place
+                    ) from None
         problem = f"other processes replaced the index {_TRIES} times while it was being opened"
-        raise InputError(problem, "no builds in progress: try again when they are done", file=self._place)
+        wanted = "no build of this index in progress: wait until other builds are done, then try again"
+        raise InputError(problem, wanted, file=self._place)
 
     def _make_finder(self) -> Finder:
         entry = self._require_entry()
         return Finder(self._connection(), entry.table, entry.columns)
 
     def _open_word_finder(self, finder: Finder) -> WordFinder:
-        """Return the keyword search of this index; raises InputError if the index holds vectors alone."""
+        """Return the object that searches by keywords; raises InputError if the index has no keyword search."""
         if self._word_finder is None or self._word_finder.finder is not finder:
             hybrid = finder.columns.about.require_words(self._place)
             self._word_finder = WordFinder(self._connection(), finder, hybrid)
@@ -275,24 +278,24 @@ class PostgresStore:
             self._connection().execute(statements.METADATA)
 
     def _lock_for_writing(self) -> catalogue.Entry:
-        """Keep builders from replacing the index until the transaction ends; returns its entry."""
+        """Lock the index against builds until the transaction ends; returns the index's entry in `nestvec_indexes`."""
         self._take_lock("pg_advisory_xact_lock_shared")
         return self._require_entry()
 
     def _take_lock(self, how: str) -> None:
-        """Take the index's advisory lock until the transaction ends; raises InputError if a builder holds the lock."""
+        """Take the index's advisory lock until the transaction ends; raises InputError if a build holds the lock."""
         set_local(self._connection(), "lock_timeout", _PATIENCE)
         try:
             self._connection().execute(statements.fill_name(statements.LOCK, how), [statements.lock_key(self.name)])
         except errors.LockNotAvailable as error:
-            wanted = "no build in progress: try again when that process is done"
+            wanted = "no build in progress: try again when the build is done"
             raise InputError("is being built by another process", wanted, file=self._place) from error
         self._connection().execute("SET LOCAL lock_timeout TO DEFAULT")
 
     def _open_writer(self, about: About | None = None) -> Writer:
         """Lock the index until the transaction ends and return a writer; with keyword search, writers take turns.
 
-        Raises InputError if `about` is given and the index serves something else.
+        Raises InputError if `about` is given and is not the index's description.
         """
         entry = self._lock_for_writing()
         entry.columns.about.require_same(about, self._place)

@@ -1,6 +1,6 @@
 """SQL statements for keyword search in PostgreSQL, on the table of documents and the table of postings.
 
-Each has a place for the name of its table, which `fill_name` fills.
+`fill_name` inserts the name of the table into a statement, in place of `{}`.
 """
 
 from __future__ import annotations

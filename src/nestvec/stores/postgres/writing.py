@@ -94,7 +94,7 @@ class Writer:
         self._connection.execute(statements.EMPTY)
 
     def _make_index(self) -> None:
-        """Build the HNSW index of the vectors, for which PostgreSQL may use up to 4 GiB of memory."""
+        """Build the HNSW index of the vectors, with enough memory for its graph if the graph takes at most 4 GiB."""
         connection, width = self._connection, self._columns.about.stages[0].dimension
         count = read_number(connection, statements.fill_name(statements.COUNT, self._table))
         graph = count * (_GRAPH + 4 * width) // 1024
