@@ -124,7 +124,7 @@ class Scan:
             raise NestvecError(f"{path} cannot be written ({why}); finished work is kept") from error
 
     def __len__(self) -> int:
-        """Number of codes."""
+        """Number of codes in the faiss index."""
         return int(self._index.ntotal)
 
     @property

@@ -277,7 +277,7 @@ class Store(Protocol):
         """The index's description: system, model and vector formats; None if no index was built yet."""
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
-        """Build a new index; the present index, if any, serves until the new one is complete and replaces it.
+        """Build a new index; searches use the present index, if any, until the new one is complete and replaces it.
 
         Args:
             about: the new index's description.
