@@ -67,8 +67,8 @@ def _format_value(value: Value) -> str:
 def copy_stream(columns: Columns, batch: Batch) -> bytes:
     """Pack a batch of documents as a complete binary COPY stream; if an id repeats, only its last document.
 
-    The columns are id, text, fields and the vector's columns; an index with keyword search adds the words, and a number
-    that is NULL here because it is assigned later.
+    The columns are id, text, fields and the vector's columns. With keyword search, there are two more columns: the
+    document's words, and its number, which is NULL because it is assigned later.
     """
     last = sorted({identifier: row for row, identifier in enumerate(batch.ids)}.values())
     words = _pack_words([batch.texts[row] for row in last], columns.about.hybrid)

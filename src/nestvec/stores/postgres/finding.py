@@ -1,4 +1,4 @@
-"""Searches PostgreSQL by vectors: takes candidates from the approximate index or all documents, and scores their codes.
+"""Searches vectors in PostgreSQL: the HNSW index, or a read of all documents, gives candidates, which are then scored.
 
 A search is one transaction, which sees one state of the database (`Finder.snapshot`). Its statements are sent in
 pipeline mode: each is sent without waiting for the answer to the one before.
@@ -77,11 +77,11 @@ class Finder:
         self.columns = columns
 
     def find(self, request: SearchRequest, exact: bool) -> list[list[Hit]]:
-        """Find the best documents for each query, as `Store.search` does; call this inside `snapshot`."""
+        """Find the best documents for each query, as hits; call this inside the `with` block of `snapshot`."""
         return self.read_hits(self.rank(request, exact))
 
     def rank(self, request: SearchRequest, exact: bool) -> list[ScoredIds]:
-        """Find scores and ids of the best documents for each query; call this inside `snapshot`."""
+        """Find scores and ids of the best documents for each query; call this in the `with` block of `snapshot`."""
         wanted = self._first_stage_count(request.k)
         ranked: list[ScoredIds] = [] if exact else self._find_near(request, wanted)
         missed = [row for row in range(len(request.queries)) if exact or len(ranked[row]) < wanted]
@@ -119,7 +119,7 @@ class Finder:
     # The first stage
 
     def _find_near(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
-        """Find the best `wanted` documents among those that the approximate index finds."""
+        """Find the `wanted` best documents for each query among those that the HNSW index finds."""
         candidates = self._candidate_count(request)
         self.execute(statements.EFFORT, [str(min(max(candidates, _EFFORT), _MOST_EFFORT))])
         text = _nearest_statement(self.table, self.columns, candidates, request.where)
@@ -128,7 +128,7 @@ class Finder:
         return [scored[:wanted] for scored in self._score_answers(0, request.queries, text, values, wanted)]
 
     def _find_all(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
-        """Find the best `wanted` of all documents, in one pass over the documents for all queries."""
+        """Find the `wanted` best documents for each query exactly; all documents are read once for all queries."""
         columns, best = self.columns, [list[tuple[float, str]]() for _ in request.queries]
         cut = columns.codecs[0].cut(request.queries)
         for rows in self._read_passing(request.where):
@@ -179,7 +179,8 @@ class Finder:
     ) -> Iterator[ScoredIds]:
         """Run a statement once for each query, and score the returned rows by their codes in one vector format.
 
-        `_TOGETHER` statements are in the pipeline at a time. `wanted` is as in `score_rows`.
+        `values` yields the statement's parameters for each query. `wanted` is the number of best documents that are
+        needed; None: all.
         """
         for first in range(0, len(queries), _TOGETHER):
             part = queries[first : first + _TOGETHER]
@@ -224,5 +225,5 @@ class Finder:
 
 @lru_cache(maxsize=64)
 def _nearest_statement(table: str, columns: Columns, count: int, where: tuple[Condition, ...]) -> bytes:
-    """Return the statement that searches the approximate index; cached, because composing it takes time."""
+    """Return the SQL query that searches the HNSW index; the result is cached, because composing SQL takes time."""
     return statements.select_nearest(table, columns, count, where).as_bytes(None)

@@ -1,7 +1,8 @@
 """Searches PostgreSQL by keywords, or by keywords and vectors: the database stores postings, and BM25 is computed here.
 
-The postings of a query's words are read, and all documents that contain any of the words are scored. Of the best, those
-that pass the filter are read. For a fused search, the candidates of both searches are scored by both, then fused.
+The postings of a query's words are read, and all documents that contain any of the words are scored. Of the best
+documents, those that pass the filter are read. In a fused search, each candidate of the keyword search or the vector
+search gets a keyword score and a vector score, which are then combined.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class WordFinder:
     Args:
         connection: the finder's connection.
         finder: searches the same table by vectors.
-        hybrid: how words match, and how keyword scores fuse with vector scores.
+        hybrid: the settings of keyword search and of fused search.
 
     Attributes:
         finder: as given.
@@ -110,7 +111,7 @@ class WordFinder:
             room *= _MORE
 
     def _fuse(self, scores: WordScores, near: ScoredIds, request: SearchRequest, fusion: Fusion) -> ScoredIds:
-        """Fuse keyword and vector scores of all documents that either search found for one query; best first."""
+        """Combine keyword and vector scores of all documents that either search found for one query; best first."""
         stage = len(self.finder.columns.about.stages) - 1
         names = self.finder.columns.needed_columns(stage)
         rows = self._read_best(scores, request.k, request.where, names)

@@ -1,9 +1,10 @@
 """Postings (which documents contain a word), packed for the database in blocks of documents, and BM25 over them.
 
-Each document has a number. Block b of a word's postings covers the documents 65,536 b to 65,536 (b + 1) - 1. It begins
-with two bytes: the widths in bytes of a count and of a length. Then follow (n,) document numbers minus 65,536 b,
-ascending, as uint16; (n,) counts of the word in each document; and (n,) lengths of the documents in words. Counts are
-stored and not weights, because a weight changes with every document that is added or removed.
+Each document has a number. Block b of a word's postings covers the documents with the numbers 65,536 b to
+65,536 (b + 1) - 1. A block begins with two bytes: how many bytes each count takes, and how many each length takes. Then
+follow three lists about the n documents that contain the word: their numbers minus 65,536 b, ascending, as uint16; the
+word's counts in these documents; and the documents' lengths in words. BM25's weights are not stored, because they
+change with every document that is added or removed.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ _ROOM = 4  # candidates kept while scanning blocks, for each wanted document
 
 
 class Totals(NamedTuple):
-    """Totals over all documents, which BM25 needs.
+    """Totals over all documents of an index, which BM25 needs.
 
     Attributes:
         documents: number of documents.
         words: number of words in all documents.
-        ordered: documents with lower numbers are in tie order, the greatest id first; documents added after the build
-            have higher numbers, in any order.
+        ordered: number of documents at the build, which are numbered from 0, the greatest id first; documents that were
+            added after the build have higher numbers, in any order.
     """
 
     documents: int = 0
@@ -50,7 +51,7 @@ class Totals(NamedTuple):
 
     @classmethod
     def parse(cls, raw: bytes) -> Totals:
-        """Undo `pack`."""
+        """Read totals from the bytes that `pack` returned."""
         return cls(*np.frombuffer(raw, dtype="<i8").tolist())
 
 
@@ -82,7 +83,7 @@ class Postings:
 
     @classmethod
     def parse(cls, raw: bytes) -> Postings:
-        """Undo `pack`."""
+        """Read postings from the bytes that `pack` returned."""
         widths = (2, raw[0], raw[1])
         size = (len(raw) - 2) // sum(widths)
         starts = (2, 2 + 2 * size, 2 + (2 + raw[0]) * size)
@@ -93,7 +94,7 @@ class Postings:
     def replace(self, gone: Sequence[int], new: Postings) -> Postings:
         """Return a copy of a word's postings without the documents at the places `gone`, with those of `new` added.
 
-        The places of `new` must not be among the places that are left.
+        No document of `new` may have the place of a document that remains.
         """
         left = ~np.isin(self.places, np.array(gone, dtype=np.uint16))
         sides = ((self.places, new.places), (self.counts, new.counts), (self.lengths, new.lengths))
@@ -103,7 +104,7 @@ class Postings:
 
 
 def word_key(word: str) -> str:
-    """Return a word's key in the database: the word, or for a long word "#" and its hash; no word contains "#"."""
+    """Return a word's key in the database: the word itself; or, for a long word, "#" and a hash of the word."""
     stored = word.encode()
     return word if len(stored) <= _LONGEST else f"#{hashlib.sha256(stored).hexdigest()}"
 
@@ -119,13 +120,13 @@ def count_words(joined: str) -> Counter[str]:
 
 
 class WordScores:
-    """BM25 scores of a query for every document that contains any of its words.
+    """The BM25 scores of all documents that contain any word of a query.
 
     Scores are summed in float64 in the order of the words and rounded once to float32, as in `Bm25`.
 
     Args:
         asked: how often the query contains each word.
-        postings: postings by word and block; it must have all words of the query that any document contains.
+        postings: postings by `word_key` and block number, of all words of the query that any document contains.
         totals: totals over all documents.
         lexical: BM25's k1 and b.
     """
@@ -164,8 +165,9 @@ class WordScores:
     def best(self, k: int) -> NDArray[np.int64]:
         """Return the numbers of the k best documents, or of all if there are fewer, in arbitrary order.
 
-        Of documents with equal scores, those with greater ids count as better. Documents that tie for the last place
-        and whose numbers are not in tie order are all returned, so there may be more than k.
+        Of documents with equal scores, those with greater ids are better. The numbers of documents that were added
+        after the build don't tell whose id is greater. So all of these that tie for the last place are returned, and
+        there may be more than k numbers.
         """
         numbers, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         least = np.float32(0)

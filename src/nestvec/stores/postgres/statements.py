@@ -1,6 +1,6 @@
 """SQL statements for PostgreSQL: psycopg quotes the names, and values are passed as parameters.
 
-Everything else in a statement comes from `Columns`: fixed words and integers, never a user's text.
+Everything else in a statement is fixed SQL or comes from `Columns` (column names, types, integers), never from a user.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ MAKE_BATCH = "CREATE TEMP TABLE IF NOT EXISTS nestvec_batch (LIKE {}) ON COMMIT 
 
 
 def fill_name(statement: LiteralString, name: str) -> sql.Composed:
-    """Fill the name of a table or function into a statement."""
+    """Insert the quoted name of a table or function into an SQL statement, in place of `{}`."""
     return sql.SQL(statement).format(sql.Identifier(name))
 
 
 def lock_key(name: str) -> int:
-    """Return the number of an index's advisory lock; builders hold the lock exclusively, writers share it."""
+    """Return the key of an index's PostgreSQL advisory lock; a build holds this lock exclusively, writers share it."""
     return int.from_bytes(hashlib.sha256(f"nestvec index {name}".encode()).digest()[:8], "big", signed=True)
 
 
 def make_table(table: str, columns: Columns) -> sql.Composed:
-    """Make the statement that creates the table of documents; adding a document fills its column `number`."""
+    """Make the SQL statement that creates an index's table of documents, with the columns that `columns` describes."""
     own = [sql.SQL("{} {} NOT NULL").format(sql.Identifier(n), sql.SQL(t)) for n, t in columns.types.items()]
     fixed = sql.SQL('id text COLLATE "C" PRIMARY KEY, text text NOT NULL, fields jsonb NOT NULL')
     words = [sql.SQL("words text NOT NULL"), sql.SQL("number integer")] if columns.about.hybrid else []
@@ -82,24 +82,25 @@ def make_table(table: str, columns: Columns) -> sql.Composed:
 def keep_inline(table: str, columns: Columns) -> sql.Composed:
     """Make the statement that tells PostgreSQL to move long texts, not vectors, out of the main table.
 
-    A search reads vectors and no texts.
+    This makes searches faster, because they read many vectors but few texts.
     """
     changes = [sql.SQL("ALTER {} SET STORAGE MAIN").format(sql.Identifier(name)) for name in columns.types]
     return sql.SQL("ALTER TABLE {} {}").format(sql.Identifier(table), sql.SQL(", ").join(changes))
 
 
 def make_index(table: str, columns: Columns) -> sql.Composed:
-    """Make the statement that creates the approximate (HNSW) index."""
+    """Make the SQL statement that creates the approximate (HNSW) index of the vectors."""
     target = columns.index_target
     over = sql.SQL("({}) {}").format(sql.SQL(target.expression), sql.SQL(target.operators))
     return sql.SQL("CREATE INDEX ON {} USING hnsw ({})").format(sql.Identifier(table), over)
 
 
 def merge_batch(table: str, columns: Columns) -> sql.Composed:
-    """Make the statement that merges the batch into the table; rows that would not change are not written.
+    """Make the SQL statement that adds or replaces a batch's documents in the table; unchanged rows are not written.
 
     Rows are written in the order of ids, so that two writers of the same documents cannot deadlock. With keyword
-    search, new documents are numbered from the parameter on, with gaps where a document exists and keeps its number.
+    search, the statement's parameter is the number of the first new document. The numbers have gaps, because documents
+    that exist keep their numbers.
     """
     words = columns.about.hybrid is not None
     names = _name_columns(columns)
@@ -130,18 +131,19 @@ def take_staged(table: str, columns: Columns) -> sql.Composed:
 
 
 def select_numbers(table: str, names: Sequence[str], where: Sequence[Condition]) -> sql.Composed:
-    """Select ids, numbers and columns of the documents with given numbers that fulfil the conditions.
+    """Make the SQL query that finds documents by their numbers, if the documents fulfil the conditions.
 
-    The first parameter is the numbers; the conditions' values follow.
+    It returns ids, numbers and the columns `names`. Its first parameter is the list of numbers; the conditions' values
+    follow.
     """
     asked = sql.SQL("{} WHERE number = ANY(%s::integer[])").format(_select_columns(table, ["number", *names]))
     return sql.SQL(" AND ").join([asked, *map(_condition_sql, where)])
 
 
 def select_nearest(table: str, columns: Columns, count: int, where: Sequence[Condition]) -> sql.Composed:
-    """Select ids and the first stage's columns of the documents that the approximate index finds.
+    """Make the SQL query that finds the `count` documents nearest to a query by the HNSW index.
 
-    The query is the last parameter.
+    It returns ids and the columns of the first stage. Its last parameter is the query's vector or sign bits.
     """
     target = columns.index_target
     by = sql.SQL("{} {} %s::{}").format(sql.SQL(target.expression), sql.SQL(target.sign), sql.SQL(target.form))
@@ -151,7 +153,7 @@ def select_nearest(table: str, columns: Columns, count: int, where: Sequence[Con
 
 
 def select_all(table: str, names: Sequence[str], where: Sequence[Condition]) -> sql.Composed:
-    """Select ids and columns of all documents that fulfil the conditions."""
+    """Make the SQL query that reads ids and the columns `names` of all documents that fulfil the conditions."""
     rows = _select_columns(table, names)
     if not where:
         return rows
@@ -160,17 +162,17 @@ def select_all(table: str, names: Sequence[str], where: Sequence[Condition]) -> 
 
 
 def declare_cursor(text: sql.Composed) -> sql.Composed:
-    """Declare a cursor, to read the rows of a statement in portions."""
+    """Make the SQL statement that declares a cursor, to read the rows of a query in portions."""
     return sql.SQL("DECLARE nestvec_all NO SCROLL CURSOR FOR {}").format(text)
 
 
 def fetch_rows(count: int) -> sql.Composed:
-    """Fetch the cursor's next rows, at most `count`."""
+    """Make the SQL statement that fetches the cursor's next rows, at most `count`."""
     return sql.SQL("FETCH {} FROM nestvec_all").format(sql.Literal(count))
 
 
 def select_ids(table: str, names: Sequence[str]) -> sql.Composed:
-    """Select ids and columns of the documents whose ids are in the parameter."""
+    """Make the SQL query that reads the columns `names` of the documents whose ids are in the query's parameter."""
     return sql.SQL("{} WHERE id = ANY(%s)").format(_select_columns(table, names))
 
 
@@ -216,5 +218,5 @@ def _select_columns(table: str, names: Sequence[str]) -> sql.Composed:
 
 
 def quote_table(table: str) -> str:
-    """Quote a table's name for a cast to regclass."""
+    """Quote a table's name, for a parameter that PostgreSQL casts to `regclass`."""
     return sql.Identifier(table).as_string(None)

@@ -1,8 +1,8 @@
-"""The table of postings beside the table of documents: a build fills it, and every writer updates it.
+"""The PostgreSQL table of postings for keyword search: a build fills the table, and every writer updates it.
 
-The table has a row for each word and block of documents (`postings.py`), and a row of totals. The table of documents
-holds each document's number and words. Removing a document therefore removes the right postings, even if another
-version of nestvec split its text into words. Writers take turns, because each block covers many documents.
+The table of postings has a row for each word and block of documents (`postings.py`), and a row of totals. The table of
+documents holds each document's number and words. Removing a document therefore removes the right postings, even if
+another version of nestvec split its text into words. Writers take turns, because each block covers many documents.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class WordTable:
         self.name = name_words(documents)
 
     def make(self) -> None:
-        """Create the table and fill it from the documents, which must be numbered from 0 in tie order without gaps."""
+        """Create and fill the table of postings; documents must be numbered 0, 1, 2, …, the greatest id first."""
         self._connection.execute(fill_name(word_statements.INDEX_NUMBERS, self._documents))
         for statement in (word_statements.MAKE, word_statements.KEEP_OUTSIDE):
             self._connection.execute(fill_name(statement, self.name))
@@ -64,7 +64,7 @@ class WordTable:
         self._connection.execute(fill_name(word_statements.ANALYZE, self.name))
 
     def read(self, words: Iterable[str]) -> tuple[Words, Totals]:
-        """Read the postings of words, without words that no document contains, and the totals."""
+        """Read the postings of the given words, if any document contains them, and the totals over all documents."""
         keys = [_TOTALS[0], *sorted(set(map(word_key, words)))]
         found: Words = defaultdict(dict)
         totals = Totals()
@@ -76,7 +76,7 @@ class WordTable:
         return found, totals
 
     def read_version(self) -> list[tuple[str]]:
-        """Read a value that differs after each transaction that changed documents."""
+        """Read a value that is different after each transaction that changed documents."""
         return self._execute(fill_name(word_statements.VERSION, self.name))
 
     def read_texts(self) -> Iterator[str]:
@@ -87,13 +87,13 @@ class WordTable:
         self._connection.execute(statements.DONE)
 
     def next_number(self) -> int:
-        """Return the number for a new document: above all numbers in use and all numbers in tie order."""
+        """Return the number for a new document: greater than all numbers in use and all that the build gave."""
         [[last]] = self._execute(fill_name(word_statements.LAST_NUMBER, self._documents))
         _, totals = self.read([])
         return max(totals.ordered, 0 if last is None else last + 1)
 
     def read_documents(self, text: Text, values: Sequence[object] = ()) -> dict[int, str]:
-        """Read the joined words, by number, of the documents that a statement selects."""
+        """Run a statement that selects numbers and words of documents; returns {number: words as one text}."""
         return dict(self._execute(text, values))
 
     def replace(self, before: Documents, after: Documents) -> None:
@@ -116,7 +116,7 @@ class WordTable:
         self._write({_TOTALS: Totals(documents, words, totals.ordered).pack()})
 
     def _read_by_block(self) -> Iterator[dict[int, str]]:
-        """Yield the joined words of all documents, by number, one block at a time."""
+        """Yield {document number: words as one text} for all documents, one block of documents at a time."""
         self._connection.execute(statements.declare_cursor(fill_name(word_statements.ALL_WORDS, self._documents)))
         part: dict[int, str] = {}
         while rows := self._execute(statements.fetch_rows(_READ)):
@@ -137,17 +137,17 @@ class WordTable:
             self._connection.execute(statement, [*_columns(part), [blocks[key] for key in part]])
 
     def _execute(self, text: Text, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run a statement and read its rows, which are in PostgreSQL's binary format."""
+        """Run an SQL statement and return all its rows, which PostgreSQL sends in its binary format."""
         return self._connection.cursor(binary=True).execute(text, values).fetchall()
 
 
 def name_words(documents: str) -> str:
-    """Return the name of the table of postings; a documents' table has a name short enough for the suffix."""
+    """Return the name of the table of postings that belongs to a table of documents."""
     return f"{documents}_words"
 
 
 def _collect_entries(documents: Documents) -> dict[Key, array[int]]:
-    """Collect (place, count, length) triples of documents in flat arrays, by word key and block, in number order."""
+    """Collect for each word and block a flat array of (place in the block, word's count, document's length)."""
     entries: dict[Key, array[int]] = defaultdict(lambda: array("I"))
     for number in sorted(documents):
         counts = count_words(documents[number])
