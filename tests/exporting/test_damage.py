@@ -71,7 +71,7 @@ def test_a_missing_file_is_named(folder):
         ({"schema": 2}, "has schema 2, which a newer nestvec wrote; expected schema 1"),
         ({"schema": None}, "has schema None"),
         ({"schema": True}, "has schema True"),
-        ({"kind": "index"}, "is of the kind 'index'; expected a folder that `nestvec export` wrote"),
+        ({"kind": "index"}, "has the kind 'index' instead of 'export'; expected a folder that `nestvec export` wrote"),
         ({"dimension": 48}, r"is for 48\.int8, but codec\.safetensors is for 96\.int8"),
         ({"precision": "float32"}, r"is for 96\.float32, but"),
         ({"dimension": 1000}, "dimension 1000 of 768"),

@@ -77,7 +77,7 @@ class Bootstrap:
         return self.intervals(values[:, None], level)[0]
 
     def intervals(self, values: NDArray[np.float64], level: float = LEVEL) -> list[Interval]:
-        """Compute each column's mean over the queries (rows) with its two-sided confidence interval, by default 95 %."""
+        """Compute the mean and two-sided confidence interval, 95 % by default, of each column of queries' values."""
         tail, mean = (1 - level) / 2, values.mean(axis=0)
         low, high = np.quantile(self.means(values), [tail, 1 - tail], axis=0)
         if self._folds:

@@ -1,4 +1,4 @@
-"""The base class of all encoders, which turn texts into vectors, and a check of the vectors against the library's."""
+"""The base class of all encoders, which turn texts into vectors, and a check of these vectors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROUNDING = 0.999999  # least cosine of two vectors from the same modules in floa
 
 
 def choose_width(folder: Path | str, most: int, wanted: int | None) -> int:
-    """Give the wanted dimension, or `most` for None; raises InputError if it lies outside 1 … `most`."""
+    """Return the dimension `wanted`, or `most` if it is None; raises InputError if it lies outside 1 … `most`."""
     if wanted is not None and not 1 <= wanted <= most:
         raise InputError(f"makes no vectors of dimension {wanted}", f"a number from 1 to {most}", file=folder)
     return wanted or most
@@ -44,7 +44,7 @@ def explain_unknown_tokens(name: str = "the model") -> Iterator[None]:
         if "out of range in self" not in str(error):  # PyTorch's message for an embedding lookup
             raise
         problem = f"{name} cannot encode ({error}): the tokenizer gives token ids that the model does not have"
-        raise InputError(problem, "the model's own tokenizer") from error
+        raise InputError(problem, "the tokenizer that was saved with this model") from error
 
 
 def encode_probes(model: SentenceTransformer, role: Role) -> NDArray[np.float32]:
@@ -56,7 +56,7 @@ def encode_probes(model: SentenceTransformer, role: Role) -> NDArray[np.float32]
 
 
 def are_same(vectors: NDArray[np.float32], expected: NDArray[np.float32], least: float) -> bool:
-    """Whether each row of unit length has a cosine of at least `least` to the row in `expected`; zero rows are same."""
+    """Whether each unit vector has a cosine of at least `least` to that row of `expected`; zero vectors are equal."""
     if vectors.shape != expected.shape:
         return False
     return bool(np.square(vectors - expected).sum(axis=1).max() <= 2 * (1 - least))
@@ -113,21 +113,22 @@ class Encoder(ABC):
     def encode_both(
         self, queries: Sequence[str], documents: Sequence[str], advance: Callable[[int], None] = lambda _: None
     ) -> NDArray[np.float32]:
-        """Encode queries, then documents, as (q + d, dimension); see `encode`."""
+        """Encode queries and documents; returns one array with the queries' vectors first, then the documents'."""
         if self.one_for_both:
             return self.encode([*queries, *documents], DOCUMENT, advance)
         return np.concatenate([self.encode(queries, QUERY, advance), self.encode(documents, DOCUMENT, advance)])
 
     def _refuse_not_finite(self, output: NDArray[np.float32], texts: Sequence[str], rows: NDArray[np.int64]) -> None:
-        """Raise InputError if a vector of a batch's (n, width) output has no finite length: NaN, infinity, overflow.
+        """Raise InputError if a vector of a batch holds NaN or infinity, or if its length overflows float32.
 
-        `rows`, (n,), are the rows of the vectors' texts in `texts`.
+        `output` has a vector in each row; `rows` states the index of each vector's text in `texts`.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             is_wrong = ~np.isfinite(np.linalg.norm(output[:, : self.dimension], axis=1))
         if is_wrong.any():
             text = texts[int(rows[np.argmax(is_wrong)])]
-            raise InputError(f"{self.name} returned NaN or infinity for {text[:60]!r}", "another --compute or model")
+            wanted = "finite numbers: try another --compute or another model"
+            raise InputError(f"{self.name} returned NaN or infinity for {text[:60]!r}", wanted)
 
     @abstractmethod
     def _encode_batches(self, texts: Sequence[str], role: Role) -> Generator[Encoded]:
@@ -136,9 +137,9 @@ class Encoder(ABC):
     def agrees_with(self, model: SentenceTransformer, least: float) -> bool:
         """Whether the vectors of a few test texts have cosines of at least `least` to the library's float32 vectors.
 
-        Queries are compared with `encode_query`, documents with `encode_document`; if both roles give the same vectors,
-        one is compared. The library encodes each text alone, because with padding on the left a model that counts
-        positions gives a text different vectors in different batches.
+        Queries are compared with `encode_query`, documents with `encode_document`; if the model encodes both alike,
+        only queries are compared. The library encodes each text alone, because some models that pad on the left
+        give a text different vectors in different batches.
         """
         return all(
             are_same(self.encode(PROBES, role), prefix(encode_probes(model, role), self.dimension), least)

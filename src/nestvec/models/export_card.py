@@ -83,7 +83,7 @@ class Card:
 
     @property
     def prompts(self) -> Prompts:
-        """The prompts of queries and documents."""
+        """The texts to put before every query and before every document."""
         return Prompts(self.query_prompt, self.document_prompt)
 
     @property
@@ -93,7 +93,7 @@ class Card:
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Write the card of an export's folder; without prompts, in the form that earlier versions also read."""
+    """Write nestvec.json into an export's folder; earlier versions of nestvec can read it if there are no prompts."""
     values = {name: value for name, value in asdict(card).items() if value or name not in _OPTIONAL}
     if not card.prompts:
         values = {_ONE_PROMPT if name == "query_prompt" else name: value for name, value in values.items()}
@@ -103,7 +103,7 @@ def write_card(folder: Path, card: Card) -> None:
 
 
 def _hash_values(values: dict[str, Any]) -> str:
-    """Hash a card's values, because a changed value would break the export as much as a changed file."""
+    """Hash the values of nestvec.json, so that a later change of a value is noticed like that of a file."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -114,7 +114,7 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 
 def read_card(folder: Path) -> Card | None:
-    """Read the card of an export's folder and check the files; None if there is no card, or a run's model card.
+    """Read an export's nestvec.json and check the files against it; None if it is missing or of a trained model.
 
     Raises InputError if a newer nestvec wrote the card, if the folder is not an export, or if a file is missing or
     damaged; ChangedError if a file has changed.
@@ -136,7 +136,7 @@ def read_card(folder: Path) -> Card | None:
 
 
 def is_export(folder: Path) -> bool:
-    """Whether a folder holds the card of an export; the card may be incomplete."""
+    """Whether a folder's nestvec.json says that the folder is an export; does not check the other values."""
     try:
         values = read_json(folder / CARD)
     except InputError:
@@ -145,18 +145,18 @@ def is_export(folder: Path) -> bool:
 
 
 def list_files(folder: Path) -> set[str]:
-    """List the files that an export wrote into the folder, according to the card: relative names with slashes.
+    """List the files that an export wrote into the folder, as its nestvec.json states: relative names with slashes.
 
-    Raises InputError if the card is damaged, or if a newer nestvec wrote it.
+    Raises InputError if nestvec.json is damaged, or if a newer nestvec wrote it.
     """
     path = folder / CARD
     return {CARD, README, *_parse_card(path, read_object(path, _EXPECTED)).files}
 
 
 def _parse_card(path: Path, values: dict[str, Any]) -> Card:
-    """Read a card from JSON values; raises InputError if a value is missing or has the wrong type."""
+    """Make a `Card` from the values of nestvec.json; raises InputError if one is missing or has the wrong type."""
     if values["kind"] != KIND:
-        raise InputError(f"is of the kind {values['kind']!r}", _EXPECTED, file=path)
+        raise InputError(f"has the kind {values['kind']!r} instead of {KIND!r}", _EXPECTED, file=path)
     schema = values.get("schema")
     if type(schema) is int and schema > SCHEMA:
         raise InputError(
@@ -175,7 +175,7 @@ def _parse_card(path: Path, values: dict[str, Any]) -> Card:
 
 
 def _is_valid(name: str, value: object) -> bool:
-    """Whether a value has the right type and range for a card's field."""
+    """Whether a value of nestvec.json has the type and range that its field must have."""
     if name in _ONE_OF:
         return value in _ONE_OF[name]
     if name in ("dimension", "full_dimension"):
@@ -202,7 +202,7 @@ _ONE_OF: dict[str, tuple[object, ...]] = {
 
 
 def _is_inside(file: str, code: object) -> bool:
-    """Whether an entry of `files` is valid: the name is a path inside the export, and the checksum is a string."""
+    """Whether an entry of `files` in nestvec.json is valid: a path inside the export, and a checksum."""
     path = PurePosixPath(file)
     return isinstance(code, str) and can_be_path(file) and not path.is_absolute() and ".." not in path.parts
 

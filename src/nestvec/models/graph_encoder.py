@@ -1,4 +1,4 @@
-"""Encode texts with a model's graph, one batch per processor: faster than splitting each matrix product."""
+"""Encode texts with a model's graph; each processor runs a batch, which is faster than sharing a matrix product."""
 
 from __future__ import annotations
 
@@ -72,9 +72,8 @@ def open_graph(folder: ModelFolder, dimension: int | None, backend: str, compute
     model = load_model(folder).to("cpu").eval()
     dimension = choose_width(folder.path, measure_width(model, folder.path), dimension)
     if reads_roles_apart(model):
-        raise InputError(
-            f"processes queries and documents differently, which {backend} cannot", _WANTED, file=folder.path
-        )
+        problem = f"processes queries and documents in different ways, which {backend} does not support"
+        raise InputError(problem, _WANTED, file=folder.path)
     reader = make_reader(model, input_names(model))
     if reader is None:
         raise InputError(f"has no fast tokenizer, which {backend} needs", _WANTED, file=folder.path)

@@ -59,7 +59,8 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
         raise InputError(problem, "a sentence-transformers model", file=folder.path) from error
     _refuse_missing_pooler(model, lacking, folder.path)
     if not all(bool(weights.sum().isfinite() or weights.isfinite().all()) for weights in model.parameters()):
-        raise InputError("holds weights that are NaN or infinity", "an undamaged model", file=folder.path)
+        wanted = "finite weights: fetch the model again"
+        raise InputError("holds weights that are NaN or infinity", wanted, file=folder.path)
     apply_prompts(model, folder.prompts)
     return model
 
@@ -100,7 +101,7 @@ def measure_width(model: SentenceTransformer, path: Path | None = None) -> int:
         raise InputError("gives no dense vector for a text", "a model that gives one dense vector per text", file=path)
     if query.shape != vector.shape:
         problem = f"gives vectors of {len(query)} numbers for queries and {len(vector)} for documents"
-        raise InputError(problem, "one width for both", file=path)
+        raise InputError(problem, "a model whose queries and documents have vectors of the same width", file=path)
     return len(vector)
 
 
@@ -115,9 +116,10 @@ def load_weights(model: SentenceTransformer, path: Path) -> None:
 
 
 def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object]) -> None:
-    """Save a model to a new folder in sentence-transformers' format, with a card of facts and the weights' sha256.
+    """Save a model to a new folder in sentence-transformers' format, and write `facts` and a hash to nestvec.json.
 
-    The model's prompts are saved in both.
+    The hash is the SHA-256 of the weights. The model's prompts are saved in sentence-transformers' configuration and in
+    nestvec.json.
     """
     from safetensors import SafetensorError
 
@@ -152,7 +154,7 @@ def quiet_libraries() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_loggers(*names: str) -> Iterator[None]:
-    """Let the loggers of these names report only errors within the block; the root logger's name is an empty text."""
+    """Let these loggers report only errors within the block; the name of the root logger is an empty string."""
     levels = {logger: logger.level for logger in map(logging.getLogger, names)}
     for logger in levels:
         logger.setLevel(logging.ERROR)

@@ -50,7 +50,7 @@ def hash_weights(hashes: Mapping[str, str], weights: Sequence[str], base: str | 
 
 
 def hash_first_file(path: Path) -> str | None:
-    """Compute the hash that nestvec 0.1 used for a model: of the index of shards, or else of the file of weights."""
+    """Hash a model as nestvec 0.1 did: the index of its weight files if there is one, or else its file of weights."""
     first = next((path / name for name in (SHARDS, WEIGHTS) if (path / name).is_file()), None)
     return None if first is None else sha256(first)
 
@@ -73,7 +73,8 @@ def describe_changes(stated: Mapping[str, str], found: Mapping[str, str]) -> str
 def refuse_changes(stated: Mapping[str, str], found: Mapping[str, str], file: Path, when: str) -> None:
     """Raise ChangedError if a model's hashes differ from the stated ones; `when` is such as "when mnr was measured"."""
     if changes := describe_changes(stated, found):
-        raise ChangedError(f"is not the same model as {when}: {changes}", "the original files", file=file)
+        wanted = "the original files: put them back, or make a new run"
+        raise ChangedError(f"is not the same model as {when}: {changes}", wanted, file=file)
 
 
 def _list_read_folders(path: Path) -> list[str]:

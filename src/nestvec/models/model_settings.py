@@ -41,7 +41,7 @@ _FARTHEST = 10**8  # most positions; today's models state at most a tenth of thi
 
 @dataclass(frozen=True)
 class _Limits:
-    """The largest numbers that a module's configurations may state."""
+    """The largest sizes and counts that the configuration files of a model's module may state."""
 
     size: float = inf
     layers: float = inf
@@ -49,13 +49,13 @@ class _Limits:
 
     @classmethod
     def of(cls, weights: Mapping[str, tuple[int, ...]]) -> _Limits:
-        """Derive the limits from the weights of a module."""
+        """Derive the limits from the shapes of a module's weights, given by name."""
         rows = [shape[0] for name, shape in weights.items() if _POSITIONS.search(name) and shape]
         largest = max((dimension for shape in weights.values() for dimension in shape), default=0)
         return cls(max(_LEAST_LIMIT, largest), max(_LEAST_LAYERS, len(weights)), max(rows, default=inf))
 
     def most(self, key: str) -> float:
-        """Give the largest allowed value of a setting."""
+        """Return the largest value that the setting `key` of a configuration file may have."""
         if key == "max_seq_length":
             return self.tokens
         if _LAYERS.fullmatch(key):

@@ -79,14 +79,14 @@ def input_names(model: SentenceTransformer) -> list[str]:
 
 
 def _example_features(model: SentenceTransformer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Make the first module's inputs for the example texts: tensors by name, and values that all texts share."""
+    """Make the model's inputs for some example texts: tensors by name, and values that are the same for all texts."""
     import torch
 
     features = model.preprocess(_EXAMPLE, prompt=model_prompts(model).document or None)
     tensors = {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
     odd = [name for name, value in tensors.items() if value.ndim != 2 or value.dtype != torch.int64]
     if odd or "input_ids" not in tensors:
-        raise InputError(f"the model reads {', '.join(odd or features)}", "a model that reads token ids")
+        raise InputError(f"the model takes the inputs {', '.join(odd or features)}", "a model that reads token ids")
     return tensors, {name: value for name, value in features.items() if name not in tensors}
 
 
@@ -97,7 +97,7 @@ def _join_modules(
     import torch
 
     class Graph(torch.nn.Module):
-        """The joined modules; inputs are given by position, as in an ONNX graph."""
+        """A module that runs all modules of a model in turn; takes its inputs by position, as an ONNX graph does."""
 
         def __init__(self) -> None:
             super().__init__()
