@@ -74,7 +74,7 @@ def test_a_missing_file_is_named(folder):
         ({"kind": "index"}, "has the kind 'index' instead of 'export'; expected a folder that `nestvec export` wrote"),
         ({"dimension": 48}, r"is for 48\.int8, but codec\.safetensors is for 96\.int8"),
         ({"precision": "float32"}, r"is for 96\.float32, but"),
-        ({"dimension": 1000}, "dimension 1000 of 768"),
+        ({"dimension": 1000}, "dimension 1000 exceeds full_dimension 768"),
         ({"dimension": "96"}, "dimension is '96'"),
         ({"to": "tflite"}, "to is 'tflite'"),
         ({"weights": None}, "weights is None"),

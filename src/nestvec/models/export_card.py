@@ -211,7 +211,8 @@ def _check_files(folder: Path, card: Card) -> None:
     """Raise InputError or ChangedError if a file is missing or has changed since the export."""
     lacking = next((name for name in (*MODEL_FILES[card.to], CODEC) if name not in card.files), None)
     if lacking or card.dimension > card.full_dimension:
-        what = f"it does not list {lacking}" if lacking else f"dimension {card.dimension} of {card.full_dimension}"
+        too_large = f"dimension {card.dimension} exceeds full_dimension {card.full_dimension}"
+        what = f"it does not list {lacking}" if lacking else too_large
         raise InputError(f"is damaged: {what}", _EXPECTED, file=folder / CARD)
     for name, wanted in card.files.items():
         file = folder / name
