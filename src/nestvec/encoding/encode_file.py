@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoded:
-    """The result of `encode`.
+    """What `nestvec encode` wrote, and how.
 
     Attributes:
         out: the output file.

@@ -56,7 +56,7 @@ class TextFile:
         return template_columns(self.template)
 
     def batches(self, rejects: Rejects | None = None) -> Iterator[TextBatch]:
-        """Yield the file's rows in order; ids are not cleaned.
+        """Yield the file's ids and cleaned texts in order; ids stay as they are in the file.
 
         Args:
             rejects: policy for rows that are damaged, or have no text or no id; None stops at the first.

@@ -56,13 +56,16 @@ def mean_recall(
 
 
 def reciprocal_rank(ranked: NDArray[np.int64], relevant_from: int) -> NDArray[np.float64]:
-    """Compute 1 / rank of each query's first relevant document; 0 if its ranking has none."""
+    """Compute the reciprocal rank: 1 / rank of each query's first relevant document; 0 if its ranking has none."""
     hits = ranked >= relevant_from
     return np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0)
 
 
 def precision(ranked: NDArray[np.int64], relevant_from: int, cutoff: int) -> NDArray[np.float64]:
-    """Compute the share of the first `cutoff` ranks that hold a relevant document; an empty rank holds none."""
+    """Compute precision: the share of the first `cutoff` ranks that hold a relevant document.
+
+    In a ranking with fewer documents, the empty ranks count as not relevant.
+    """
     share: NDArray[np.float64] = (ranked >= relevant_from).sum(axis=1) / cutoff
     return share
 

@@ -51,7 +51,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The d documents that are searched, and their order for ties.
+    """The d documents that are searched, and the order in which documents of equal score are ranked.
 
     Attributes:
         ids: d document ids.

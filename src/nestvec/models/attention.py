@@ -20,7 +20,7 @@ def is_plain_faster(tokens: int, device: str, *, bfloat16: bool, dropout: bool) 
 
     Speed-up of plain attention, measured on two cores of an EPYC (Zen 4) for 8 to 512 tokens, PyTorch 2.13: in bfloat16
     1.1 to 1.6 times with dropout and 1.8 to 6.2 times without; in float32 1.02 to 1.14 times with dropout, and without
-    dropout 1.2 times at 24 tokens but 0.7 times from 128 on. A GPU has better kernels.
+    dropout 1.2 times at 24 tokens but 0.7 times from 128 on. On a GPU the answer is always no.
     """
     if device != "cpu" or tokens > _LONGEST:
         return False
@@ -32,7 +32,7 @@ def use_plain_attention(model: SentenceTransformer) -> Iterator[None]:
     """Let a model compute attention as plain matrix products within the block.
 
     Exporters can fuse these products, and on a CPU their backward pass is faster than that of PyTorch's own operator. A
-    transformer that supports only one way is not changed.
+    transformer that supports only one way of computing attention is not changed.
     """
     transformers: list[Any] = [part.auto_model for part in model.children() if hasattr(part, "auto_model")]
     before = [transformer.config._attn_implementation for transformer in transformers]

@@ -101,7 +101,7 @@ def _choose_backend(runs: tuple[str, ...], backend: str) -> str:
 
 
 def open_export(folder: Path, card: Card, dimension: int, backend: str, compute: str, prompts: Prompts) -> Encoder:
-    """Open an exported graph by the export's card; needs neither PyTorch nor sentence-transformers."""
+    """Open an exported graph as its nestvec.json (`card`) describes; needs no PyTorch and no sentence-transformers."""
     from nestvec.models.graph_encoder import GraphEncoder, open_runtime
     from nestvec.models.token_batches import TokenReader, load_tokenizer
 

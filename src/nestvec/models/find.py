@@ -53,7 +53,7 @@ class ModelFolder:
         path: the folder.
         sha256: hash of the weights, see `model_hashes.hash_weights`.
         prompts: texts to put before queries and documents: the model's own, or those that replace them.
-        files: name and sha256 of every file that decides a vector; of an adapter also `BASE`.
+        files: name and sha256 of every file that decides a vector; for an adapter (LoRA), also of its base model.
     """
 
     name: str
@@ -64,7 +64,7 @@ class ModelFolder:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """Hashes of all that decides the model's vectors, by name: files and prompts."""
+        """The hash of each file and of the prompts, which together decide the model's vectors, by name."""
         return {**dict(self.files), PROMPTS: self.prompts.sha256}
 
 
@@ -104,14 +104,14 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
 
 
 def list_short_names(name: str) -> list[str]:
-    """List names by which a report may call a model: ends of the model's folder or hub name, the shortest first."""
+    """List short names for a model in a report: the last part of its path or hub name, the last two, and so on."""
     parts = [part for part in Path(name).resolve().parts[1:] if part != "models"]
     kept = [re.sub(r"[^\w.-]+", "_", part) for part in (parts if Path(name).is_dir() else name.split("/"))]
     return ["-".join(kept[-count:]) for count in range(1, len(kept) + 1)]
 
 
 def _find_packaged(pin: Pin | None) -> Path | None:
-    """Find the folder of a pinned model in its installed package; None if the package is not installed."""
+    """Find a known model's folder in the Python package that contains it; None if the package is not installed."""
     spec = importlib.util.find_spec(pin.package) if pin else None
     if pin is None or spec is None or spec.origin is None:
         return None
@@ -172,6 +172,6 @@ def _refuse_other_type(path: Path) -> None:
 
 
 def _read_card_hash(card: Path) -> str | None:
-    """Read the sha256 of the weights from the card of a model that nestvec saved; None if there is no such card."""
+    """Read the weights' sha256 from nestvec.json beside a model that nestvec saved; None if there is no such file."""
     found = read_object(card, "the card of a model").get("sha256") if card.exists() else None
     return found if isinstance(found, str) else None

@@ -1,4 +1,4 @@
-"""Refuse models with missing weights, by the report of what transformers loaded."""
+"""Refuses models with missing weights, using the report that transformers makes when it loads a model."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _LOCK = threading.Lock()
 
 
 class ReportedError(Exception):
-    """Weights are missing, so that the loader would use random numbers; the message names the first missing weights."""
+    """A model lacks weights or has wrong ones, so that transformers would use random numbers; the message names one."""
 
 
 @contextlib.contextmanager
 def refusing_missing_weights(held: int | None) -> Iterator[list[str]]:
     """Raise ReportedError within the block if transformers loads a model whose files lack a weight.
 
-    `held` is the number of numbers in the model's files, or None if unknown. A model whose configuration calls for far
-    more numbers is refused before memory is allocated for them.
+    `held` counts the numbers in the model's files, None if unknown. A model whose configuration calls for far more
+    numbers is refused before memory is allocated for them.
 
-    A pooler may be missing; the list that the block gets then holds the names of its weights. transformers only logs
-    missing weights unless its caller asks for a report, and sentence-transformers, its caller, does not. So
+    A pooler may lack its weights; the list that the `with` statement yields then names these weights. transformers only
+    logs missing weights unless its caller asks for a report, and sentence-transformers does not ask. So
     `from_pretrained` is replaced within the block. Only one thread at a time can be in such a block.
     """
     from transformers import PreTrainedModel

@@ -41,7 +41,7 @@ _FARTHEST = 10**8  # most positions; today's models state at most a tenth of thi
 
 @dataclass(frozen=True)
 class _Limits:
-    """The largest numbers that a module's configurations may state."""
+    """The largest sizes and counts that the configuration files of a model's module may state."""
 
     size: float = inf
     layers: float = inf

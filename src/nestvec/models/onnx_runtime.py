@@ -18,7 +18,7 @@ _TOKENS = 1024  # most tokens of a batch, so that its numbers fit into the cache
 
 
 def open_onnx(graph: Path, compute: str, weights: str) -> Runtime:
-    """Load a graph whose weights have the format `weights`; refuses bfloat16, no faster in ONNX Runtime on CPUs."""
+    """Load a graph whose weights have the number format `weights`; refuses bfloat16, which is no faster on a CPU."""
     try:
         import onnxruntime
     except ImportError as error:

@@ -61,11 +61,11 @@ class Prompts(ReadByName):
         return self.query == self.document
 
     def of(self, role: Role) -> str:
-        """Give the prompt of a role, `query` or `document`."""
+        """Return the prompt for texts of a role, `query` or `document`."""
         return self.query if role == QUERY else self.document
 
     def override(self, query: str | None, document: str | None) -> Prompts:
-        """Replace the prompts that are given; None keeps the prompt of a role, an empty text removes the prompt."""
+        """Return a copy with other prompts for queries and documents; None keeps a prompt, an empty text removes it."""
         given = {"query": query, "document": document}
         return replace(self, **{role: text for role, text in given.items() if text is not None})
 
@@ -97,7 +97,10 @@ def read_default_prompts(folder: Path) -> Prompts:
 
 
 def find_unused_prompts(folder: Path, applied: Prompts) -> dict[str, str]:
-    """Find prompts that seem meant for every query or document, but that neither `encode_` method applies."""
+    """Find a model's prompts that seem meant for every query or document, but that are never applied.
+
+    Neither `encode_query` nor `encode_document` applies them. Returns the texts of these prompts by name.
+    """
     named = _read_named(folder)
     wanted = {name: applied.document for name in ("passage", "corpus")}
     wanted[named.default or ""] = applied.query and applied.document
@@ -117,8 +120,8 @@ def suggest_prompts(name: str) -> Prompts | None:
 def apply_prompts(model: SentenceTransformer, prompts: Prompts) -> None:
     """Let `encode_query` and `encode_document` of a loaded model apply these prompts, also after the model is saved.
 
-    A default prompt that is neither of the two is removed: with it, plain `encode` would give vectors that nobody
-    measured.
+    A default prompt that differs from both is removed, because with it the library's plain `encode` would return
+    vectors that nestvec did not measure.
     """
     model.prompts = {**model.prompts, QUERY: prompts.query, DOCUMENT: prompts.document}
     default = model.default_prompt_name
@@ -137,7 +140,7 @@ def model_prompts(model: SentenceTransformer) -> Prompts:
 
 
 def count_excluded_tokens(model: SentenceTransformer, role: Role) -> int:
-    """Count the prompt tokens that the model's pooling leaves out for texts of a role: usually 0."""
+    """Count the tokens of a role's prompt that the model leaves out when it pools token vectors: usually 0."""
     if all(getattr(module, "include_prompt", True) for module in model.modules()):
         return 0
     features = model.preprocess(["a"], prompt=model_prompts(model).of(role) or None, task=role)

@@ -53,7 +53,7 @@ class TorchEncoder(Encoder):
             yield from fetch_behind(self._compute_batches(texts, role))
 
     def _compute_batches(self, texts: Sequence[str], role: Role) -> Iterator[Computed]:
-        """Encode like `_encode_batches`, but leave each output on the device."""
+        """Encode texts in nestvec's batches; yields rows, token counts, and vectors that are still on the device."""
         device, prompt = self._model.device, self.prompts.of(role)
         for batch in self._reader.make_batches(texts, _TOKENS.get(device.type, _TOKENS_ELSEWHERE), prompt):
             features = send_inputs(batch.inputs, device)
@@ -62,7 +62,7 @@ class TorchEncoder(Encoder):
             yield batch.rows, batch.lengths, self._forward(features)
 
     def _forward(self, features: dict[str, Any]) -> Any:  # noqa: ANN401 - tensors
-        """Compute (n, width) float32 vectors: the transformer in its number format, later modules in float32."""
+        """Compute float32 vectors for a batch: the transformer in its own number format, later modules in float32."""
         for module in self._model.children():
             features = module(features)
             if "token_embeddings" in features:
@@ -87,14 +87,14 @@ class StockEncoder(Encoder):
         self.one_for_both = self.prompts.alike and not reads_roles_apart(model)
 
     def _encode_batches(self, texts: Sequence[str], role: Role) -> Generator[Encoded]:
-        """Encode as `encode_query` or `encode_document` does, and count tokens."""
+        """Encode texts in the library's batches, as `encode_query` or `encode_document` does, and count tokens."""
         import torch
 
         with quiet_libraries(), torch.inference_mode():
             yield from fetch_behind(self._compute_batches(texts, role))
 
     def _compute_batches(self, texts: Sequence[str], role: Role) -> Iterator[Computed]:
-        """Encode like `_encode_batches`, but leave each output on the device."""
+        """Encode texts in the library's batches; yields rows, token counts, and vectors still on the device."""
         order = np.argsort(
             [-len(text) for text in texts], kind="stable"
         )  # the longest first, so that a lack of memory shows at once
@@ -111,11 +111,10 @@ class StockEncoder(Encoder):
 def open_torch(folder: ModelFolder, dimension: int | None, compute: str) -> TorchEncoder | StockEncoder:
     """Load a checked model into an encoder with a dimension, or None for the full width.
 
-    A few test texts show whether our own batches give the vectors of `encode_query` and `encode_document`. If not, the
-    library makes the batches, in float32, with one text each if a text's vector depends on its batch. Figures and
-    searches use vectors in float32 at the model's full width; a smaller dimension is a re-normalised prefix of these
-    (`vectors.cut.prefix`). Raises InputError if the dimension is out of range, or if `compute` is bfloat16 and the
-    model needs the library's own encoding.
+    A few test texts show whether nestvec's batches give the vectors of `encode_query` and `encode_document`. If not,
+    the library makes the batches, in float32, with one text each if a text's vector depends on its batch. A vector of a
+    smaller dimension is the first part of a full one, scaled to unit length (`vectors.cut.prefix`). Raises InputError
+    if the dimension is out of range, or if `compute` is bfloat16 and the library has to make the batches.
     """
     model = load_model(folder).eval()
     dimension = choose_width(folder.path, measure_width(model, folder.path), dimension)

@@ -42,7 +42,7 @@ class Codec(Protocol):
 
     @property
     def dimension(self) -> int:
-        """Number of dimensions that are kept."""
+        """Number of dimensions that the codec keeps of a vector."""
 
     @property
     def bytes_per_vector(self) -> int:
@@ -131,7 +131,7 @@ class Int8(Cut):
 
     @property
     def dimension(self) -> int:
-        """Number of dimensions that are kept."""
+        """Number of dimensions that the codec keeps of a vector."""
         return len(self.scale)
 
     @property

@@ -85,12 +85,16 @@ class Rotated(Cut):
 
     @property
     def dimension(self) -> int:
-        """Number of dimensions that are kept."""
+        """Number of dimensions that the codec keeps of a vector."""
         return len(self.axis)
 
     @property
     def bytes_per_vector(self) -> int:
-        """Size of a code in bytes: `bits` per dimension, rounded up to whole bytes; a byte for lean, one for factor."""
+        """Size of a code in bytes.
+
+        It has `bits` per dimension, rounded up to whole bytes; a byte for the vector's lean (its component along the
+        documents' mean), and a byte for the factor that corrects its length.
+        """
         return self._packed_bytes + CORRECTION
 
     @property
@@ -99,11 +103,19 @@ class Rotated(Cut):
         return 4 * self.dimension + 8 * 5 + self.axes_bytes
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
-        """Encode vectors as rows of bytes: levels packed from the highest bit on, a byte for lean, one for factor."""
+        """Encode vectors, one per row, as rows of bytes.
+
+        First come the quantised levels, packed from a byte's highest bit on; then a byte for the vector's lean (its
+        component along the documents' mean), and one for the factor that corrects the length.
+        """
         return by_rows(self._encode_rows, vectors)
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Decode rows of bytes to float32 vectors: levels times factor, rotated back, plus lean times `axis`."""
+        """Decode rows of bytes from `encode` to float32 vectors.
+
+        The levels are multiplied by the vector's factor and rotated back; then its component along the documents' mean
+        is added.
+        """
         return by_rows(self._decode_rows, codes.astype(np.uint8, copy=False))
 
     def turn(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -116,7 +128,7 @@ class Rotated(Cut):
         return _nearest_levels(turned, self.step, self.bits)
 
     def _turn_back(self, levels: NDArray[np.float64], factors: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Convert levels, as odd integers around 0, to vectors: rotate back, and multiply each row by its factor."""
+        """Convert quantised levels (odd integers around 0) to vectors: rotate back and scale each row by its factor."""
         return rotate_back(levels, factors)
 
     def _encode_rows(self, vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
