@@ -122,7 +122,7 @@ def test_sizes_that_a_file_of_codes_states_are_not_believed(folder, world, place
     content[at : at + 8] = struct.pack("<Q", 2**39)
     path.write_bytes(content)
     reseal(path, "16.int8")
-    refuse(folder, world, r"int8\.faiss", "damaged or another index's")
+    refuse(folder, world, r"int8\.faiss", "damaged or from another index")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_words_of_rows_that_are_not_there_are_refused(folder, world):
     words[0, 200:] += 1000
     np.save(path, words)
     reseal(path, "words")
-    refuse(folder, world, r"words\.npy", "the entries of a word")
+    refuse(folder, world, r"words\.npy", "the postings of a word")
 
 
 def test_a_killed_writer_s_half_is_undone_by_who_reads(folder, world):

@@ -132,7 +132,7 @@ def test_codes_of_another_index_are_refused(folder, tmp_path):
     with closing(EmbeddedStore(tmp_path / "other")) as store:
         other.put_into(store)
     shutil.copy(segment(tmp_path / "other"), segment(folder))
-    with pytest.raises(InputError, match="another index's"):
+    with pytest.raises(InputError, match="from another index"):
         EmbeddedStore(folder)
 
 

@@ -1,1 +1,1 @@
-"""Keyword search: splitting texts into words, BM25, and the fusion of its scores with those of vectors."""
+"""Keyword search with BM25: splits texts into words, scores documents, and fuses BM25 scores with vector scores."""

@@ -1,7 +1,8 @@
-"""BM25 in Lucene's form: words are counted once and weighted with any k1 and b.
+"""Keyword search with BM25 in Lucene's form, over word counts from which scores for any k1 and b can be computed.
 
-The index keeps counts, not weights, so that tuning, an index that grows and a database can compute new weights from
-the same counts. bm25s keeps only weights for one k1 and b, so the counts are in a SciPy matrix instead.
+A `Bm25` index stores how often each document contains each word, not the weights that result for one k1 and b. Tuning,
+a growing index and a database can therefore compute new weights from the same counts. The library bm25s stores only
+weights, so nestvec keeps the counts in a SciPy matrix instead.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ _PAIRS = 65_536  # of a query and a document, scored at a time
 
 @dataclass(frozen=True)
 class LexicalSettings:
-    """Settings of BM25; the defaults are the usual, untuned ones.
+    """Settings of keyword search with BM25; the defaults are the usual values, not tuned on any data.
 
     Attributes:
-        forms: which words count, and in which form.
+        forms: how texts are split into words: language, stemming and stop words.
         k1: how much repetitions of a word raise the score; 0 ignores repetitions.
         b: how much long documents are penalised, from 0 (not at all) to 1.
-        correction: how query words that are in no document are corrected to words of the documents; None corrects none.
+        correction: rules that replace query words that no document contains by words of the documents; None turns
+            spelling correction off.
     """
 
     forms: WordForms = ENGLISH
@@ -50,12 +52,13 @@ UNTUNED = LexicalSettings()
 
 @dataclass(frozen=True)
 class WordCounts:
-    """Number of occurrences of each word in each of d documents.
+    """How often each of d documents contains each word of the vocabulary.
 
     Attributes:
-        forms: which words were counted, and in which form.
-        places: word to its row in `counts`, in alphabetical order.
-        counts: (words, d) CSR array of SciPy with the numbers of occurrences.
+        forms: how the texts were split into words: language, stemming and stop words.
+        places: each word's row in `counts`; the words are in alphabetical order.
+        counts: SciPy CSR array with a row for each word and a column for each document: how often the document contains
+            the word.
     """
 
     forms: WordForms
@@ -64,7 +67,7 @@ class WordCounts:
 
     @classmethod
     def of(cls, documents: Sequence[str], forms: WordForms) -> WordCounts:
-        """Count the words of d texts; raises MissingExtraError if PyStemmer is not installed."""
+        """Count the words of each document's text; raises MissingExtraError if PyStemmer is not installed."""
         from scipy.sparse import csr_array
 
         held = split_words(documents, forms)
@@ -76,18 +79,21 @@ class WordCounts:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """(d,) number of words of each document."""
+        """The length of each of the d documents in words, as a (d,) array."""
         lengths: NDArray[np.int64] = np.asarray(self.counts.sum(axis=0), dtype=np.int64)
         return lengths
 
     @cached_property
     def holders(self) -> NDArray[np.int64]:
-        """(words,) number of documents that hold each word (document frequency)."""
+        """The document frequency of each word: the number of documents that contain the word."""
         holders: NDArray[np.int64] = np.diff(self.counts.indptr).astype(np.int64)
         return holders
 
     def count_queries(self, queries: Sequence[str]) -> Any:  # noqa: ANN401 - SciPy has no types
-        """Count the known words of q queries: (q, words) CSR array of float64."""
+        """Count the words of q queries; words that no document contains are left out.
+
+        Returns a SciPy CSR array of float64 with a row for each query and a column for each word of the vocabulary.
+        """
         from scipy.sparse import csr_array
 
         held = [Counter(word for word in words if word in self.places) for words in split_words(queries, self.forms)]
@@ -98,29 +104,29 @@ class WordCounts:
 
 
 def weigh_rarity(documents: int, holders: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Compute the idf of words in Lucene's form from (n,) document frequencies; returns (n,)."""
+    """Compute the idf of n words in Lucene's form from their document frequencies and the number of documents."""
     rarity: NDArray[np.float64] = np.log1p((documents - holders + 0.5) / (holders + 0.5))
     return rarity
 
 
 def damp_lengths(lengths: NDArray[np.int64], mean: float, k1: float, b: float) -> NDArray[np.float64]:
-    """Compute BM25's length normalisation k1 (1 - b + b length / mean) of documents with (n,) words; returns (n,)."""
+    """Compute BM25's length normalisation k1 (1 - b + b length / mean) of n documents from their lengths in words."""
     return np.asarray(k1 * (1 - b + b * lengths / (mean or 1)), dtype=np.float64)
 
 
 def weigh_words(
     rarity: NDArray[np.float64] | float, counts: NDArray[np.integer[Any]], damp: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Compute how much each of n pairs of a word and a document adds to the document's score.
+    """Compute the BM25 weight of a word in a document, for n pairs of a word and a document.
 
     Args:
-        rarity: (n,) idf of the words, or the idf of a single word, see `weigh_rarity`.
-        counts: (n,) occurrences of the word in the document.
-        damp: (n,) length normalisation of the documents, see `damp_lengths`.
+        rarity: the word's idf for each pair, or one idf if all pairs have the same word, see `weigh_rarity`.
+        counts: for each pair, how often the document contains the word.
+        damp: for each pair, the length normalisation of the document, see `damp_lengths`.
 
     Returns:
-        (n,) weights. A score is the sum over the query's words, in the words' order, of the weight times the word's
-        occurrences in the query.
+        The n weights. A document's score for a query is the sum over the query's words, in alphabetical order, of the
+        word's weight times the number of its occurrences in the query.
     """
     times = counts.astype(np.float64)
     return rarity * times / (times + damp)
@@ -129,15 +135,15 @@ def weigh_words(
 class Bm25:
     """BM25 index of d documents; a document that shares no word with a query scores 0. Searches are thread-safe.
 
-    Scores are summed in float64 in the words' order and rounded once to float32, so that equal documents get equal
-    scores, here and in every store that holds the counts.
+    Scores are summed in float64 over the words in alphabetical order and rounded once to float32, so that equal
+    documents get equal scores, here and in every store that computes BM25 from such counts.
     Source: Robertson & Zaragoza 2009, with the idf of Lucene, which is never negative.
 
     Args:
-        counts: word counts of d documents in tie order.
+        counts: word counts of d documents, which are in tie order (greatest document id first).
         k1: how much repetitions of a word raise the score.
         b: how much long documents are penalised.
-        corrector: corrects queries before their words are counted; None leaves queries as they are.
+        corrector: corrects the spelling of queries before their words are counted; None leaves queries as they are.
     """
 
     def __init__(self, counts: WordCounts, k1: float, b: float, corrector: Corrector | None = None) -> None:
@@ -146,38 +152,45 @@ class Bm25:
 
     @classmethod
     def of(cls, documents: Sequence[str], settings: LexicalSettings = LexicalSettings()) -> Bm25:
-        """Index d texts in tie order; raises MissingExtraError if a library of the extra is not installed."""
+        """Index the texts of d documents, which must be in tie order (greatest document id first).
+
+        Raises MissingExtraError if PyStemmer, or symspellpy for the correction of queries, is not installed.
+        """
         rules = settings.correction
         corrector = Corrector.of(documents, settings.forms, rules) if rules else None
         return cls(WordCounts.of(documents, settings.forms), settings.k1, settings.b, corrector)
 
     @property
     def settings(self) -> LexicalSettings:
-        """The settings of this index."""
+        """The BM25 settings that this index uses."""
         return LexicalSettings(self.counts.forms, self.k1, self.b, self.corrector.rules if self.corrector else None)
 
     def correct(self, queries: Sequence[str]) -> list[str]:
-        """Correct q queries; without a corrector they are returned unchanged."""
+        """Correct the spelling of queries; an index without a corrector returns the queries unchanged."""
         return self.corrector.correct(queries) if self.corrector else list(queries)
 
     def count_queries(self, queries: Sequence[str]) -> Any:  # noqa: ANN401 - SciPy has no types
-        """Correct q queries and count their known words, as `WordCounts.count_queries` does."""
+        """Correct the spelling of q queries and count their words, without words that no document contains.
+
+        Returns a SciPy CSR array with a row for each query and a column for each word of the vocabulary.
+        """
         return self.counts.count_queries(self.correct(queries))
 
     def top_k(
         self, queries: Sequence[str], k: int, advance: Callable[[int], None] = lambda _: None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Find the best documents of each query.
+        """Find the k documents with the highest BM25 scores for each query.
 
-        Documents that score 0 follow in tie order, so that every ranking has k documents.
+        Documents that share no word with the query score 0 and fill the ranking up to k, the greatest document id
+        first.
 
         Args:
-            queries: q texts.
-            k: at least 1; at most d are returned.
-            advance: called with the number of queries done since the last call.
+            queries: texts of q queries.
+            k: number of documents to return for each query, at least 1; never more than the index holds.
+            advance: called with the number of queries that were finished since the call before.
 
         Returns:
-            (q, min(k, d)) rows of documents, best first, and their float32 scores.
+            For each of the q queries the rows of its documents, best first, and their float32 scores.
         """
         return self.rank(self.count_queries(queries), k, advance)
 
@@ -187,15 +200,15 @@ class Bm25:
         k: int,
         advance: Callable[[int], None] = lambda _: None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Find the best documents of each query whose words are counted already.
+        """Find the k documents with the highest BM25 scores for queries whose words are already counted.
 
         Args:
-            asked: what `count_queries` gave for q queries.
-            k: at least 1; at most d are returned.
-            advance: called with the number of queries done since the last call.
+            asked: the word counts of q queries, as `count_queries` returns them.
+            k: number of documents to return for each query, at least 1; never more than the index holds.
+            advance: called with the number of queries that were finished since the call before.
 
         Returns:
-            (q, min(k, d)) rows of documents, best first, and their float32 scores.
+            For each of the q queries the rows of its documents, best first, and their float32 scores.
         """
         queries, k = asked.shape[0], min(k, self.counts.counts.shape[1])
         rows, best = np.empty((queries, k), dtype=np.int64), np.empty((queries, k), dtype=np.float32)
@@ -214,15 +227,15 @@ class Bm25:
         query: NDArray[np.int64],
         rows: NDArray[np.int64],
     ) -> NDArray[np.float32]:
-        """Score pairs of a query and a document with the same scores as `rank`.
+        """Compute the BM25 scores of n pairs of a query and a document; the scores equal those that `rank` returns.
 
         Args:
-            asked: what `count_queries` gave for q queries.
-            query: (n,) rows of queries.
-            rows: (n,) rows of documents.
+            asked: the word counts of q queries, as `count_queries` returns them.
+            query: for each pair, the query's row in `asked`.
+            rows: for each pair, the document's row.
 
         Returns:
-            (n,) scores.
+            The n scores.
         """
         scores = np.empty(len(rows), dtype=np.float32)
         for first in range(0, len(rows), _PAIRS):
@@ -231,7 +244,7 @@ class Bm25:
         return scores
 
     def score_all(self, asked: Any) -> NDArray[np.float32]:  # noqa: ANN401 - SciPy has no types
-        """Score every document for q counted queries, with the same scores as `rank`: (q, d) float32."""
+        """Compute the BM25 scores of all d documents for q queries whose words are counted; returns (q, d) float32."""
         scores = np.empty((asked.shape[0], self.counts.counts.shape[1]), dtype=np.float32)
         for first in range(0, len(scores), _STEP):
             scores[first : first + _STEP] = (asked[first : first + _STEP] @ self._weights).toarray()
@@ -239,7 +252,7 @@ class Bm25:
 
     @cached_property
     def _weights(self) -> Any:  # noqa: ANN401 - SciPy has no types
-        """(words, d) CSR array: how much each word adds to each document's score."""
+        """SciPy CSR array with a row for each word and a column for each document: the word's BM25 weight in it."""
         counts, documents = self.counts.counts, self.counts.counts.shape[1]
         rarity = np.repeat(weigh_rarity(documents, self.counts.holders), self.counts.holders)
         damp = damp_lengths(self.counts.lengths, self.counts.lengths.sum() / max(1, documents), self.k1, self.b)
@@ -249,16 +262,16 @@ class Bm25:
 
     @cached_property
     def _by_document(self) -> Any:  # noqa: ANN401
-        """(d, words) CSR array: the same weights, by document."""
+        """SciPy CSR array of BM25 weights with a row for each document and a column for each word."""
         return self._weights.T.tocsr()
 
 
 def _best_of(
     rows: NDArray[np.int32], scores: NDArray[np.float32], k: int, documents: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Find the k best of a query's scored documents; if there are fewer, documents that score 0 follow in row order.
+    """Find the k best documents of a query from its scored ones; documents with score 0 fill up, in row order.
 
-    Sorting only the documents that share a word takes a tenth of the time of sorting all.
+    Only documents that share a word with the query are scored and sorted: a tenth of the time of sorting all.
     """
     if len(rows) < k:
         whole = np.zeros(documents, dtype=np.float32)

@@ -1,7 +1,6 @@
-"""Fuses keyword and vector search: documents that either finds are scored by both and ranked by the fused score.
+"""Fuses keyword and vector search: each document that one of them found gets both scores, which are then combined.
 
-"Leg" means one of the two searches. The evaluation, the stores and the server all use this code, so that the server
-returns what was measured.
+The evaluation, the stores and the server all use this code, so that the server returns the rankings that were measured.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class Found(NamedTuple):
-    """The best documents of each query.
+    """The k best documents of each of q queries, and their scores.
 
     Attributes:
-        rows: (q, k) documents, best first.
-        scores: (q, k) float32.
+        rows: (q, k) row numbers of the documents, best first.
+        scores: (q, k) float32 scores of these documents.
     """
 
     rows: NDArray[np.int64]
@@ -31,12 +30,12 @@ class Found(NamedTuple):
 
 
 class Leg(NamedTuple):
-    """The results of one leg (keyword or vector search) for q queries, and how that leg scores the other's results.
+    """The results of one search (keyword or vector search) for q queries, and a function that scores more documents.
 
     Attributes:
-        found: (q, k) rows of documents and their scores.
-        score_pairs: gives (n,) rows of queries and (n,) rows of documents their (n,) float32 scores, the same to the
-            last bit as those of `found`.
+        found: the k documents that this search found for each query, with their scores.
+        score_pairs: computes the float32 scores of n pairs from the pairs' query rows and document rows. For a document
+            in `found` it returns exactly the score in `found`.
     """
 
     found: Found
@@ -49,27 +48,27 @@ class Leg(NamedTuple):
         scores: NDArray[np.float32],
         score_rows: Callable[[NDArray[np.int64]], NDArray[np.float32]],
     ) -> Leg:
-        """Make the leg of a single query.
+        """Wrap the keyword results or the vector results of a single query.
 
         Args:
-            rows: (k,) documents found, in any order.
-            scores: (k,) their float32 scores.
-            score_rows: returns the (n,) scores of (n,) ascending rows.
+            rows: row numbers of the k documents that the search found, in any order.
+            scores: float32 scores of these documents.
+            score_rows: computes the scores of documents from their row numbers, which are ascending.
 
         Returns:
-            The leg, with its rows ascending.
+            The results of one query, sorted by row number.
         """
         order = np.argsort(rows)
         return cls(Found(rows[order][None], scores[order][None]), lambda _, rows: score_rows(rows))
 
 
 class Candidates(NamedTuple):
-    """Documents that can be among a query's best when both legs are fused, with the scores of both.
+    """The documents that keyword search or vector search found for each of q queries, with both scores.
 
     Attributes:
-        rows: (q, n) documents, ascending.
-        words: (q, n) BM25's scores; -inf where a query has fewer than n candidates.
-        vectors: (q, n) cosines, or estimates of them.
+        rows: (q, n) row numbers of up to n candidates for each query, ascending.
+        words: (q, n) BM25 scores of the candidates; -inf fills the row of a query with fewer than n candidates.
+        vectors: (q, n) cosines of the candidates, as exact as the precision of the vectors allows.
     """
 
     rows: NDArray[np.int64]
@@ -78,14 +77,14 @@ class Candidates(NamedTuple):
 
 
 def gather_candidates(vectors: Leg, words: Leg) -> Candidates:
-    """Score the documents that keyword or vector search found by both searches.
+    """Collect the documents that keyword search or vector search found, and give each a BM25 score and a cosine.
 
     Args:
-        vectors: results of vector search: at least one document per query, if keyword search found any.
+        vectors: results of vector search; every query needs at least one, unless keyword search found none either.
         words: results of keyword search; documents with score 0 share no word with the query and are not candidates.
 
     Returns:
-        The candidates of each query, at most as many as both legs found together.
+        The candidates of each query.
     """
     depth = vectors.found.rows.shape[1]
     lexical = np.where(words.found.scores > 0, words.found.rows, vectors.found.rows[:, :1])  # repeated: left out below
@@ -108,14 +107,14 @@ def gather_candidates(vectors: Leg, words: Leg) -> Candidates:
 
 
 def fuse_candidates(candidates: Candidates, fusion: Fusion, depth: int) -> Found:
-    """Rank each query's candidates by the fused score, ties by row, and return the `depth` best."""
+    """Rank each query's candidates by fused score and return the `depth` best; of equal scores, smaller rows first."""
     fused = fusion.fuse(candidates.words, candidates.vectors)
     best = np.argsort(-fused, axis=1, kind="stable")[:, :depth]
     return Found(np.take_along_axis(candidates.rows, best, axis=1), np.take_along_axis(fused, best, axis=1))
 
 
 def fuse_one(vectors: Leg, words: Leg, fusion: Fusion) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Fuse a single query's candidates; returns their (n,) distinct rows, ascending, and their (n,) fused scores."""
+    """Fuse the vector and keyword results of one query; returns the documents' rows, ascending, and fused scores."""
     candidates = gather_candidates(vectors, words)
     fused = fusion.fuse(candidates.words, candidates.vectors)[0]
     kept = ~np.isneginf(fused)

@@ -1,6 +1,7 @@
-"""Corrects query words that are in no document: replaces, splits or joins them to words of the documents.
+"""Corrects the spelling of queries: a query word that no document contains is replaced by words that documents contain.
 
-symspellpy finds the words that are few edits away (symmetric deletes, Garbe 2012); an edit is a letter that is missing,
+A misspelt word is replaced by a similar word, split into two words, or joined with the word beside it. symspellpy finds
+similar words (symmetric deletes, Garbe 2012): words at most two edits away, an edit being a letter that is missing,
 added or replaced, or two neighbouring letters that are swapped.
 """
 
@@ -32,13 +33,13 @@ _TOGETHER = 10_000  # documents whose words are in memory at the same time
 
 @dataclass(frozen=True)
 class CorrectionRules:
-    """Rules for when a query word is changed, and into what.
+    """Rules of spelling correction: which query words are changed, and which replacements are allowed.
 
     Attributes:
         documents: a replacement must be in at least this many documents; a word in one document may be misspelt itself.
-        letters: words with fewer letters are neither corrected nor split.
-        letters_for_two_edits: words with at least this many letters may be two edits away; shorter ones only one.
-        part_letters: fewest letters of each part of a split word.
+        letters: words with fewer letters are neither replaced nor split.
+        letters_for_two_edits: from this many letters on, a replacement may be two edits away; for shorter words, one.
+        part_letters: fewest letters of each half of a split word.
         common_per_million: in an English catalogue, a word that occurs at least this often in a million words of
             English text is taken as intended: it may be split, but not replaced.
     """
@@ -54,7 +55,7 @@ RULES = CorrectionRules()
 
 
 class _Better(NamedTuple):
-    """A possible replacement, and how many documents hold it (of a split word, the rarer part)."""
+    """A possible replacement and how many documents contain it; for two words, how many contain the rarer one."""
 
     text: str
     documents: int
@@ -62,15 +63,15 @@ class _Better(NamedTuple):
 
 
 class Corrector:
-    """Corrects queries with the words of a catalogue. Thread-safe; equal vocabularies give equal corrections.
+    """Corrects the spelling of queries with the words of a catalogue. Thread-safe; the same words, same corrections.
 
-    A word is known if a document holds it or a word with the same stem. Known words are not changed, nor are numbers,
-    words with a digit or an underscore, and words of scripts without spaces.
+    A word is known if a document contains it or a word with the same stem. Known words are not changed, nor are
+    numbers, words with a digit or an underscore, and words of scripts without spaces.
 
     Args:
-        vocabulary: each word of the documents and how many documents hold it, as `count_words` returns.
-        forms: which words count, and in which form.
-        rules: when a word is changed, and into what.
+        vocabulary: each word of the documents and the number of documents that contain it, see `count_words`.
+        forms: how texts are split into words: language, stemming and stop words.
+        rules: which query words are changed, and which replacements are allowed.
 
     Raises:
         MissingExtraError: symspellpy or PyStemmer is not installed.
@@ -94,30 +95,33 @@ class Corrector:
 
     @classmethod
     def of(cls, documents: Iterable[str], forms: WordForms, rules: CorrectionRules = RULES) -> Corrector:
-        """Make a corrector from the words of d texts; raises MissingExtraError as the constructor does."""
+        """Make a corrector that knows the words of the given documents.
+
+        Raises MissingExtraError if symspellpy or PyStemmer is not installed.
+        """
         return cls(count_words(documents), forms, rules)
 
     def correct(self, queries: Sequence[str]) -> list[str]:
-        """Correct the unknown words of each query.
+        """Correct the words of each query that no document contains.
 
         Args:
-            queries: q texts.
+            queries: the queries' texts.
 
         Returns:
-            q texts; a query without a changed word is returned byte for byte. Replacements are in lower case.
+            The corrected texts. Replacements are in lower case; all other characters stay as they were typed.
         """
         found = [find_words(query) for query in queries]
         unknown = self._find_unknown({word[0].lower() for words in found for word in words})
         return [self._correct_query(*pair, unknown) for pair in zip(queries, found, strict=True)]
 
     def _find_unknown(self, words: Iterable[str]) -> set[str]:
-        """Find the lower-case words that consist of letters and are not known."""
+        """Find the words to correct: words of letters only that no document contains, not even with the same stem."""
         new = sorted(word for word in words if word not in self.vocabulary and is_spelt(word))
         stems = split_words(new, self._forms)
         return {word for word, forms in zip(new, stems, strict=True) if self._stems.isdisjoint(forms)}
 
     def _correct_query(self, query: str, words: Sequence[re.Match[str]], unknown: set[str]) -> str:
-        """Correct one query, given the matches of its words."""
+        """Correct one query; `words` are its words with their positions, `unknown` the words to correct."""
         pieces, done, place = list[str](), 0, 0
         while place < len(words):
             word, following = words[place], words[place + 1 : place + 2]
@@ -134,7 +138,7 @@ class Corrector:
     def _join(
         self, query: str, word: re.Match[str], following: Sequence[re.Match[str]], unknown: set[str]
     ) -> str | None:
-        """Join a word with the following one, if either is unknown and documents hold the joined word; else None."""
+        """Join two neighbouring words if one is unknown and enough documents contain the joined word; else None."""
         if not following or query[word.end() : following[0].start()] not in _GAPS:
             return None
         first, second = word[0].lower(), following[0][0].lower()
@@ -143,7 +147,10 @@ class Corrector:
         return joined if held and not unknown.isdisjoint((first, second)) else None
 
     def _replace(self, word: str) -> str | None:
-        """Replace an unknown word by a near word or by its two parts, whichever more documents hold; else None."""
+        """Replace an unknown word by a similarly spelt word, or split it in two; None if neither is possible.
+
+        Two words win if at least as many documents contain each of them, or if the similar word is two edits away.
+        """
         if len(word) < self.rules.letters:
             return None
         near, parts = self._find_near(word), self._split(word)
@@ -152,7 +159,10 @@ class Corrector:
         return near.text
 
     def _find_near(self, word: str) -> _Better | None:
-        """Find the word with the fewest edits, then in the most documents; None for a common English word."""
+        """Find the replacement with the fewest edits, of several the one in most documents.
+
+        Gives None if no word is near enough, or if the word is common English and so taken as intended.
+        """
         if word in self._common:
             return None
         edits = 1 if len(word) < self.rules.letters_for_two_edits else _EDITS
@@ -162,7 +172,10 @@ class Corrector:
         return min(found, key=lambda better: (better.edits, -better.documents, better.text), default=None)
 
     def _split(self, word: str) -> _Better | None:
-        """Split the word in two; of several ways, take the one whose rarer part is in the most documents."""
+        """Split a word into two words of the documents; of several splits, take the one whose rarer word is commonest.
+
+        Gives None if no split gives two words that enough documents contain.
+        """
         shortest = self.rules.part_letters
         cuts = [(word[:cut], word[cut:]) for cut in range(shortest, len(word) - shortest + 1)]
         ways = [_Better(" ".join(parts), min(self.vocabulary.get(part, 0) for part in parts)) for parts in cuts]
@@ -172,7 +185,7 @@ class Corrector:
 
 @cache
 def _read_common_words(per_million: int) -> frozenset[str]:
-    """Read the English words that occur at least this often in a million words, by symspellpy's own list."""
+    """Read from symspellpy's word list which English words occur at least `per_million` times per million words."""
     from symspellpy import SymSpell
 
     listed = resources.files("symspellpy").joinpath(_ENGLISH_WORDS).read_text("utf-8-sig").split()
@@ -181,13 +194,13 @@ def _read_common_words(per_million: int) -> frozenset[str]:
 
 
 def count_words(documents: Iterable[str]) -> dict[str, int]:
-    """Count how many documents hold each word; words are in lower case and not stemmed.
+    """Count how many documents contain each word; words are in lower case and not stemmed.
 
     Args:
-        documents: d texts.
+        documents: the documents' texts.
 
     Returns:
-        Words that consist of letters, in alphabetical order, to the number of documents that hold them.
+        For each word that consists of letters only, the number of documents that contain it, in alphabetical order.
 
     Raises:
         MissingExtraError: PyStemmer is not installed.

@@ -1,4 +1,4 @@
-"""Reads and writes `hybrid.json`: the settings of keyword search and of its fusion with vectors, as a run used them."""
+"""Reads and writes `hybrid.json`: the settings that a run used for keyword search and to fuse it with vector search."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Hybrid:
     """The settings of keyword search, and of the fusion of keyword and vector scores.
 
     Attributes:
-        lexical: the settings of BM25.
-        fusion: how the two scores are combined, for the vectors that the run recommends or that are exported.
-        weights: BM25's weight for other formats of vectors: format, such as `96.binary`, to weight.
-        documents: the number of documents that BM25 counted when it was measured.
-        mean_length: the documents' mean number of words.
+        lexical: the settings of keyword search (BM25).
+        fusion: how keyword and vector scores are combined, for the vector format that the run recommends or exports.
+        weights: weight of the BM25 score for each fitted vector format, by its name, such as `96.binary`.
+        documents: number of documents that were in the BM25 index when the run measured it.
+        mean_length: mean number of words of these documents.
     """
 
     lexical: LexicalSettings = UNTUNED
@@ -45,14 +45,14 @@ class Hybrid:
 
     @property
     def is_fitted(self) -> bool:
-        """Whether the fusion was fitted on training queries; with too few of them, the defaults are used."""
+        """Whether the run fitted the fusion on training queries; with too few of them it keeps the default fusion."""
         return bool(self.weights) or self.fusion != UNFITTED
 
     def fusion_of(self, stored: VectorFormat) -> Fusion:
-        """Return the fusion for vectors of a format: the one fitted for it, or for the nearest fitted format.
+        """Return the fusion for a vector format: the fusion fitted for it, or else for the most similar fitted format.
 
-        Small codes rank less well, so BM25 has more weight beside them. Formats of 4 bits or more rank nearly as
-        float32 does, so they count as near to each other.
+        Vectors of 1 or 2 bits per number rank less well, so BM25 gets more weight beside them. Vectors of 4 bits or
+        more per number rank nearly as float32 does, so a difference in precision among these formats is ignored.
         """
 
         def distance(name: str) -> tuple[bool, float, bool, str]:
@@ -65,7 +65,7 @@ class Hybrid:
         return self.fusion if nearest is None else replace(self.fusion, weight=self.weights[nearest])
 
     def settle(self, stored: VectorFormat) -> Hybrid:
-        """Return a copy whose `fusion` is the one for vectors of this format."""
+        """Return a copy of these settings whose `fusion` is the fusion for the given vector format."""
         return replace(self, fusion=self.fusion_of(stored))
 
     def to_json(self) -> dict[str, Any]:
@@ -88,7 +88,10 @@ class Hybrid:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], place: object) -> Hybrid:
-        """Read what `to_json` returned; InputError, which names `place`, if a value is missing or wrong."""
+        """Make the settings from the content of `hybrid.json`.
+
+        Raises InputError, with the name of the file in `place`, if a value is missing or wrong.
+        """
         if value.get("schema") != SCHEMA:
             wanted = f"schema {SCHEMA}, which this version of nestvec reads: run nestvec again"
             raise InputError(f"has schema {value.get('schema')!r}", wanted, file=place)
@@ -112,19 +115,19 @@ class Hybrid:
 
 
 def write_hybrid(path: Path, hybrid: Hybrid) -> None:
-    """Write `hybrid.json` atomically: a reader sees the old file or the whole new one."""
+    """Write `hybrid.json` atomically: a process that reads it meanwhile sees the old file or the complete new file."""
     write_json(path, hybrid.to_json())
 
 
 def read_hybrid(path: Path) -> Hybrid:
-    """Read what `write_hybrid` wrote; raises InputError if the file is missing or damaged."""
+    """Read the settings from a file `hybrid.json`; raises InputError if the file is missing or damaged."""
     return Hybrid.from_json(
         read_object(path, "what nestvec run writes: BM25's settings and its fusion with vectors"), path
     )
 
 
 def _read_correction(place: object, rules: object) -> CorrectionRules | None:
-    """Read the correction: `false` for none, `true` for the default rules, or an object with all rules."""
+    """Read the rules of spelling correction: `false` for no correction, `true` for the default rules, or all rules."""
     names = [rule.name for rule in fields(CorrectionRules)]
     if isinstance(rules, dict) and sorted(rules) == sorted(names):
         if all(type(number) is int and number > 0 for number in rules.values()):
@@ -136,7 +139,7 @@ def _read_correction(place: object, rules: object) -> CorrectionRules | None:
 
 
 def _read_weights(place: object, weights: object) -> dict[str, float]:
-    """Read BM25's weights: format of the vectors to a weight from 0 to 1; raises InputError for anything else."""
+    """Read the weight of the BM25 score, from 0 to 1, for each vector format; raises InputError for other content."""
     if not isinstance(weights, dict):
         raise InputError(f"weights is {weights!r}", 'an object such as {"96.binary": 0.7}', file=place)
     for name in weights:
@@ -156,7 +159,7 @@ def _read(place: object, value: Mapping[str, Any], key: str, kind: type) -> Any:
 
 
 def _read_number(place: object, value: Mapping[str, Any], key: str, most: float = inf) -> float:
-    """Read the number of a key, from 0 to `most`; raises InputError for anything else."""
+    """Read the number stored under `key`; raises InputError unless it is a number from 0 to `most`."""
     found = value.get(key)
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= min(most, _LARGEST):
         wanted = "a number, 0 or more" if isinf(most) else f"a number from 0 to {most:g}"

@@ -1,7 +1,7 @@
 """Splits texts into words for BM25: in any script, and stemmed in the language of the catalogue.
 
-Scripts that put no space between words (Chinese, Japanese, Thai …) are split into overlapping pairs of characters, as
-Lucene's CJKAnalyzer does; a character that stands alone is a word. Latin words in such texts stay words.
+Text in scripts that put no space between words (Chinese, Japanese, Thai …) is split into overlapping pairs of
+characters, as Lucene's CJKAnalyzer does; a single such character is a word. Latin words in such texts stay whole.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 @dataclass(frozen=True)
 class WordForms:
-    """Which words of a text count, and in what form.
+    """How texts are split into words: the language, and whether words are stemmed and stop words left out.
 
     Attributes:
-        language: a key of `settings.LANGUAGES`; `cjk` and `none` stem nothing.
-        stem: whether words are cut to their stems: `drills` is `drill`.
-        stop_words: whether frequent words such as `the` and `of` are left out, where the language has a list of them.
+        language: a key of `settings.LANGUAGES`; words are not stemmed if it is `cjk` or `none`.
+        stem: whether words are reduced to their stems, so that `drills` becomes `drill`.
+        stop_words: whether frequent words such as `the` and `of` are left out, if the language has a list of them.
     """
 
     language: str = "english"
@@ -55,14 +55,14 @@ AS_THEY_STAND = WordForms("none", stem=False)
 
 
 def split_words(texts: Sequence[str], forms: WordForms) -> list[list[str]]:
-    """Split texts into lower-case words, stemmed and without stop words as `forms` says.
+    """Split texts into lower-case words; `forms` decides whether they are stemmed and whether stop words are left out.
 
     Args:
-        texts: n texts.
-        forms: which words count.
+        texts: the texts.
+        forms: language, stemming and stop words.
 
     Returns:
-        n lists of lower-case words.
+        A list of words for each text.
 
     Raises:
         MissingExtraError: PyStemmer is not installed.
@@ -78,7 +78,7 @@ def split_words(texts: Sequence[str], forms: WordForms) -> list[list[str]]:
 
 
 def _stem_words(words: set[str], language: str) -> dict[str, str]:
-    """Map each word to its stem by PyStemmer; MissingExtraError where PyStemmer is not installed."""
+    """Return each word's stem, as PyStemmer finds it; raises MissingExtraError if PyStemmer is not installed."""
     try:
         import Stemmer
     except ImportError as error:
@@ -88,21 +88,25 @@ def _stem_words(words: set[str], language: str) -> dict[str, str]:
 
 
 def find_words(text: str) -> list[re.Match[str]]:
-    """Find the words of a text with their positions, in their own spelling; scripts without spaces are not cut."""
+    """Find the words of a text and their positions, as spelt in the text.
+
+    Text without spaces between words, such as Chinese, is found as one word; it is not split into characters.
+    """
     return list(_compile_word().finditer(text))
 
 
 def find_typed_words(text: str, most: int | None = None) -> list[re.Match[str]]:
-    """Find the words of a text as a person would type them, with their positions: `1/2-in` is one word.
+    """Find the words of a text, and their positions, as a person would type them: `1/2-in` is one word.
 
-    Punctuation at a word's ends is left out. Scripts without spaces are cut into two characters at a time.
+    Punctuation at a word's ends is left out. Scripts that put no space between words, such as Chinese, are split into
+    pieces of two characters.
 
     Args:
         text: the text.
         most: how many words to find at most; None finds all.
 
     Returns:
-        The words in their order.
+        The words in the order of the text.
     """
     return list(islice(_compile_typed_word().finditer(text), most))
 
@@ -113,13 +117,13 @@ def is_spelt(word: str) -> bool:
 
 
 def list_stop_words(language: str) -> list[str]:
-    """List a language's stop words from bm25s; an empty list for a language without one.
+    """List a language's stop words, as the library bm25s has them; empty if bm25s has none for the language.
 
     Args:
         language: a key of `settings.LANGUAGES`.
 
     Returns:
-        Lower-case words.
+        The stop words in lower case.
     """
     import bm25s.stopwords
 
@@ -128,16 +132,17 @@ def list_stop_words(language: str) -> list[str]:
 
 
 def detect_language(texts: Sequence[str]) -> str:
-    """Detect the language of a catalogue: a key of `settings.LANGUAGES`.
+    """Detect the language of a catalogue from a sample of its texts.
 
-    `cjk` if most letters belong to scripts without spaces. Else the language that py3langid (Lui & Baldwin 2012) finds
-    in evenly spaced texts; `english` if py3langid is not sure, and `none` if the language has no stemmer.
+    The result is `cjk` if most letters belong to scripts without spaces between words. Otherwise py3langid (Lui &
+    Baldwin 2012) detects the language; the result is `english` if it is not sure, and `none` if the language has no
+    stemmer.
 
     Args:
-        texts: n texts.
+        texts: the texts of the catalogue.
 
     Returns:
-        The language.
+        The language, a key of `settings.LANGUAGES`.
 
     Raises:
         MissingExtraError: py3langid is not installed.
@@ -163,7 +168,7 @@ def _load_identifier() -> Any:  # noqa: ANN401 - the library has no types
 
 
 def _pair_characters(run: re.Match[str]) -> str:
-    """Replace a run of characters by its overlapping pairs with spaces between them; a single character stays."""
+    """Split characters into overlapping pairs with spaces between them: `abc` becomes `ab bc`; a single one stays."""
     characters = re.findall(rf".[{_combining_marks()}]*", run[0])
     pairs = [first + second for first, second in pairwise(characters)] or characters
     return " " + " ".join(pairs) + " "
@@ -171,20 +176,26 @@ def _pair_characters(run: re.Match[str]) -> str:
 
 @cache
 def _compile_word() -> re.Pattern[str]:
-    r"""Match letters, digits and underscores with combining marks; `\w` alone breaks Hindi words at vowel signs."""
+    r"""Compile the pattern of a word: letters, digits, underscores and combining marks.
+
+    The marks are needed because `\w` alone splits Hindi words at vowel signs.
+    """
     return re.compile(rf"\b\w[\w{_combining_marks()}]*")
 
 
 @cache
 def _compile_typed_word() -> re.Pattern[str]:
-    """Match two characters of a script without spaces; or text without spaces, from its first letter to its last."""
+    """Compile the pattern of a typed word: characters without a space, from the first letter or digit to the last.
+
+    In scripts that put no space between words, such as Chinese, the pattern matches one or two characters.
+    """
     marks, spaced = _combining_marks(), f"(?![{_UNSPACED}])"
     return re.compile(rf"(?:[{_UNSPACED}][{marks}]*){{1,2}}|{spaced}\w(?:(?:{spaced}\S)*{spaced}[\w{marks}])?")
 
 
 @cache
 def _combining_marks() -> str:
-    """List accents, vowel signs and other combining marks as ranges of a regular expression."""
+    """List all combining marks, such as accents and vowel signs, as character ranges for a regular expression."""
     codes = {code for code in range(0x300, 0x10000) if unicodedata.category(chr(code)).startswith("M")}
     starts = [code for code in sorted(codes) if code - 1 not in codes]
     ends = [code for code in sorted(codes) if code + 1 not in codes]

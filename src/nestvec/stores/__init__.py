@@ -1,1 +1,1 @@
-"""Search indexes of the measured vectors: an embedded store in a folder, or a PostgreSQL server."""
+"""The stores that hold a search index: the embedded index in a folder, and PostgreSQL with pgvector."""

@@ -1,12 +1,13 @@
-"""The embedded store: a folder that serves the same codes that were measured, exactly and without a server.
+"""The embedded index: a folder that is searched in this process, without a database server.
 
-    current.json   what is served, and the name of the generation that serves it
-    000001/        that generation (`generation.py`), which was built under a temporary name, then renamed
+    current.json   settings of the index, and the name of the subfolder that is searched now
+    000001/        one complete build of the index, called a generation (`generation.py`)
 
-Every search is exact and breaks ties as the evaluation does, so search results agree with the measured surface.
+The index stores the vectors at the precision that nestvec measured. Every search is exact and orders equal scores as
+the evaluation does, so search results agree with the measured quality.
 
-A reader always sees one complete state. A build removes the generation that it replaces; a reader that has the old
-files open can go on reading them, and a reader that finds them gone reads `current.json` again.
+A new build writes a new generation, then points `current.json` to it and removes the old one. A process that has the
+old files open can go on reading them; a process that finds them removed reads `current.json` again.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ _TRIES = 20  # attempts to open a generation while builds keep replacing it
 
 
 class EmbeddedStore:
-    """A `Store` in a folder, without a server; see the module.
+    """The `Store` that keeps documents and vectors in a folder, without a server (embedded index).
 
     Args:
         folder: the index's folder; the first `build` creates it.
-        limit: seconds to wait while another process has locked the documents.
+        limit: seconds to wait while another process has locked the index's SQLite file.
 
     Raises:
         InputError: the index in the folder is damaged, made by a newer nestvec, or locked for longer than `limit`.
@@ -67,17 +68,17 @@ class EmbeddedStore:
 
     @property
     def about(self) -> About | None:
-        """What the index serves; None if no index was built yet."""
+        """Description of the index: its system, vector formats and search settings; None before the first build."""
         return self._generation.about if self._generation else None
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
-        """Build a new index, which replaces the present one; see `Store`."""
+        """Build a new index from batches of documents; when complete, it replaces the present index, see `Store`."""
         with self._write_lock(), self._new_generation(about, codecs) as generation:
             for batch in _gather_segments(batches):
                 _add_batch(generation, batch)
 
     def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
-        """Add documents and replace those whose ids exist; see `Store`."""
+        """Add documents to the index; a document whose id exists already replaces the old document, see `Store`."""
         with self._write_lock():
             for batch in _gather_segments(batches):
                 with self._lock:
@@ -88,23 +89,23 @@ class EmbeddedStore:
                         self._merge_segments(generation)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed; see `Store`."""
+        """Remove the documents with the given ids and return how many were removed."""
         with self._write_lock(), self._lock:
             return self._refresh().remove_documents(ids)
 
     @contextmanager
     def one_state(self) -> Iterator[About]:
-        """Open a block whose reads see one state of the index; see `Store`."""
+        """Open a `with` block in which all reads see the same state of the index, whatever other processes write."""
         with self._reading() as generation:
             yield generation.about
 
     def version(self) -> object:
-        """Return a value that differs once the documents have changed; see `Store`."""
+        """Return a value that changes whenever documents are added, replaced or removed."""
         with self._reading() as generation:
             return generation.version
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """Return the ids that no document has; see `Store`."""
+        """Return those of the given ids that no document in the index has."""
         with self._reading() as generation:
             known = generation.known_ids(ids)
         return [identifier for identifier in dict.fromkeys(ids) if identifier not in known]
@@ -112,19 +113,19 @@ class EmbeddedStore:
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by vectors; always exact, see `Store`."""
+        """Find the documents whose vectors are most similar to each query's; always exact, `exact` is ignored."""
         del exact
         with self._reading() as generation:
             view = self._view(generation, where, queries)
             return [view.find_by_vectors(query, k) for query in queries]
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Return the queries with corrected spelling, as keyword search uses them; see `Store`."""
+        """Return the queries with corrected spelling, as keyword search uses them."""
         with self._reading() as generation:
             return generation.words.correct(texts) if generation.about.hybrid else list(texts)
 
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
-        """Find the best documents for each query by words; see `Store`."""
+        """Find the best documents for each query by keyword search (BM25); see `Store`."""
         with self._reading() as generation:
             view = self._view(generation, where)
             return [view.find_by_words(text, k) for text in texts]
@@ -138,7 +139,7 @@ class EmbeddedStore:
         exact: bool = False,
         weight: float | None = None,
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by words and vectors; always exact, see `Store`."""
+        """Find the best documents for each query by fused keyword and vector scores; always exact, see `Store`."""
         del exact
         with self._reading() as generation:
             view = self._view(generation, where, queries)
@@ -156,7 +157,7 @@ class EmbeddedStore:
             return generation.size()
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the index's files and end its search threads."""
         with self._lock:  # wait for a search in progress
             self._pool.shutdown()
             if self._generation:
@@ -166,16 +167,22 @@ class EmbeddedStore:
     def _view(
         self, generation: Generation, where: Sequence[Condition], queries: NDArray[np.float32] | None = None
     ) -> View:
-        """Make a view of the documents that fulfil the conditions; raises InputError for queries of the wrong width."""
+        """Prepare a search among the documents that fulfil all conditions of a filter (`where`).
+
+        Raises InputError if the query vectors do not have as many dimensions as the index expects.
+        """
         width = generation.about.full_dimension
         if queries is not None and queries.shape[1] != width:
             problem = f"the query has {queries.shape[1]} dimensions"
-            raise InputError(problem, f"{width}, as the index was built with", file=self._folder)
+            raise InputError(problem, f"{width} dimensions, as the index was built with", file=self._folder)
         return filter_generation(generation, where, self._pool)
 
     @contextmanager
     def _reading(self) -> Iterator[Generation]:
-        """Give the current generation in one state until the block ends; a nested block sees the same state."""
+        """Open a `with` block that reads the current generation; until it ends, writes by other processes are not seen.
+
+        A block inside another one reads the same state.
+        """
         with self._lock:
             if self._is_reading and self._generation is not None:
                 yield self._generation
@@ -189,12 +196,12 @@ class EmbeddedStore:
                 generation.end()
 
     def _refresh(self) -> Generation:
-        """Return the current generation, after loading what has been committed."""
+        """Return the current generation, after loading the changes that other processes have committed."""
         with self._reading() as generation:
             return generation
 
     def _begin(self) -> Generation:
-        """Open the generation that `current.json` names, and begin to read it."""
+        """Open the generation that `current.json` names and start a read transaction; retry if a build replaces it."""
         state = self._read_current()
         for _ in range(_TRIES):
             try:
@@ -209,18 +216,19 @@ class EmbeddedStore:
         raise InputError(problem, "no builds in progress: try again when they are done", file=self._folder)
 
     def _read_current(self) -> dict[str, Any]:
-        """Read `current.json`; raises InputError if the file is missing or names no generation."""
+        """Read `current.json`; raises InputError if the file is missing or does not name the generation to search."""
         path = self._folder / CURRENT
         if not path.is_file():
             raise InputError("holds no index", "a folder that `nestvec index` made", file=self._folder)
         state = read_json(path)
         name = state.get("generation") if isinstance(state, dict) else None
         if not isinstance(name, str) or not name.isdecimal():
-            raise InputError("is damaged: it names no generation", EXPECTED, file=path)
+            problem = f"is damaged: its entry generation is {name!r}, not a folder's name such as '000001'"
+            raise InputError(problem, EXPECTED, file=path)
         return dict(state)
 
     def _open_generation(self, state: Mapping[str, Any]) -> Generation:
-        """Open the generation that `current.json` names, or keep the open one if it is still that generation."""
+        """Open the generation that `current.json` names, unless that generation is open already."""
         held = self._generation
         if held is not None and state == self._state and not held.is_replaced:
             return held
@@ -233,7 +241,10 @@ class EmbeddedStore:
 
     @contextmanager
     def _new_generation(self, about: About, codecs: Sequence[Codec]) -> Iterator[Generation]:
-        """Create an empty generation for the block to fill; when the block ends without error, it replaces the old."""
+        """Open a `with` block that fills a new, empty generation.
+
+        If the block ends without an error, the new generation replaces the old one, which is removed.
+        """
         numbers = [int(path.name) for path in self._folder.iterdir() if path.name.isdecimal()]
         name = f"{max(numbers, default=0) + 1:06d}"
         with (
@@ -246,7 +257,7 @@ class EmbeddedStore:
         self._remove_all_but(name)
 
     def _remove_all_but(self, name: str) -> None:
-        """Remove every generation except the named one, if that one exists."""
+        """Remove every generation except the named one; if the named one does not exist, remove nothing."""
         if not (self._folder / name).is_dir():
             return
         for path in self._folder.iterdir():
@@ -254,7 +265,7 @@ class EmbeddedStore:
                 remove(path)
 
     def _merge_segments(self, old: Generation) -> None:
-        """Copy all documents into a new generation, with few large segments and without gone rows."""
+        """Copy all documents into a new generation with few large segments, leaving out rows of removed documents."""
         rows = np.flatnonzero(old.live_rows())
         with self._new_generation(old.about, old.codecs) as merged:
             for first in range(0, len(rows), _SEGMENT):
@@ -269,7 +280,7 @@ class EmbeddedStore:
 
     @contextmanager
     def _write_lock(self) -> Iterator[None]:
-        """Hold the lock that lets one process write at a time; removes what killed writers left."""
+        """Let only one process write to the index at a time; first remove files that killed processes left behind."""
         follow_links(self._folder).mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
             sweep(self._folder)
@@ -279,13 +290,13 @@ class EmbeddedStore:
 
 
 def _add_batch(generation: Generation, batch: Batch) -> None:
-    """Encode a batch's vectors for each stage and add its documents to a generation."""
+    """Encode a batch's vectors in each vector format of the index, and add its documents to a generation."""
     codes = [codec.encode(codec.cut(batch.vectors)) for codec in generation.codecs]
     generation.add_documents(batch.ids, batch.texts, batch.fields, codes)
 
 
 def _gather_segments(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Merge batches until each has `_SEGMENT` documents or more; if an id repeats, its last document counts."""
+    """Merge small batches into batches of 65,536 documents or more; of documents with the same id, keep the last."""
     waiting: list[Batch] = []
     for batch in batches:
         waiting.append(batch)

@@ -1,4 +1,7 @@
-"""Exact search of codes: faiss proposes candidates, the codec scores them, until no other code can score higher."""
+"""Exact search of stored vectors: faiss finds candidates by approximate scores, and the codec scores them exactly.
+
+The search takes more candidates until no other document can have a higher score.
+"""
 
 from __future__ import annotations
 
@@ -28,29 +31,32 @@ _MORE = 8  # candidates for each wanted document; where they are too few, the ne
 
 @dataclass(frozen=True)
 class Part:
-    """Codes that are searched together: those of a segment, or those that a filter leaves.
+    """A set of stored vectors that one faiss index holds: a segment's, or those of the documents that pass a filter.
 
     Attributes:
-        scan: n codes.
-        rows: (n,) the row of each code; or the first row, if the rows are consecutive.
+        scan: the faiss index of these vectors.
+        rows: the row number of each vector; or only the first row number, if the rows are consecutive.
     """
 
     scan: Scan
     rows: NDArray[np.int64] | int
 
     def search(self, turned: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Find the k best approximate scores and their rows for a (1, …) query that `Scan.turn` returned."""
+        """Find the k vectors with the best approximate scores for one query, which `Scan.turn` has transformed.
+
+        Returns the scores and the vectors' row numbers.
+        """
         scores, places = self.scan.search_turned(turned, k)
         return scores[0], places[0] + self.rows if isinstance(self.rows, int) else self.rows[places[0]]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """All codes to search.
+    """All stored vectors that a search compares with the query, in one or more faiss indexes.
 
     Attributes:
-        codec: the codec that made the codes.
-        parts: the codes; each row is in exactly one part.
+        codec: the codec that encoded the vectors.
+        parts: the faiss indexes; each row is in exactly one of them.
     """
 
     codec: Codec
@@ -62,14 +68,14 @@ class Parts:
         """Find candidates that are certain to include the k best documents and all that tie with the k-th.
 
         Args:
-            query: (d,) float32, d being the dimension of the decoded codes.
+            query: the query's vector, float32, with the dimension of the stored vectors.
             k: number of documents, at least 1.
-            rank: returns the rows it is given with exact scores, highest first. It may leave out rows that must not be
-                returned, and rows that cannot be among the k best of the given rows.
-            pool: threads that search the parts.
+            rank: sorts the row numbers that it is given by exact score, highest first, and returns them with the
+                scores. It may leave out rows that the search must not return or that cannot be among the k best.
+            pool: threads that search the faiss indexes.
 
         Returns:
-            The result of `rank` for the candidates: at least k rows, or all rows if fewer may be returned.
+            The candidates' rows and exact scores, as `rank` returned them: k or more, or fewer if no others exist.
         """
         wanted = max(_ROOM, _MORE * k)
         turned = self.parts[0].scan.turn(query[None]) if self.parts else query[None]
@@ -85,10 +91,10 @@ class Parts:
     def _find_candidates(
         self, turned: NDArray[np.float32], wanted: int, pool: Executor
     ) -> tuple[NDArray[np.int64], float | None]:
-        """Find the rows of at most `wanted` candidates, and the best approximate score that any other row can have.
+        """Find at most `wanted` candidates, and the highest approximate score that any other row can have.
 
-        The score is None if there are no other rows. If all parts are fast to search, each part is asked for little
-        more than its share of the candidates; else each part is asked for all of them.
+        The score is None if there are no other rows. If every faiss index is fast to search, each is asked only for its
+        share of the candidates and a few more; otherwise each is asked for `wanted` candidates.
         """
         is_fast = all(part.scan.is_fast for part in self.parts)
         each, share = (map, wanted // max(1, len(self.parts)) + _ROOM // 4) if is_fast else (pool.map, wanted)
@@ -104,20 +110,20 @@ class Parts:
 def rank_rows(
     codec: Codec, query: NDArray[np.float32], rows: NDArray[np.int64], codes: Callable[[NDArray[np.int64]], Any], k: int
 ) -> ScoredRows:
-    """Find the k best of (r,) rows by the exact scores of their codes; the result may hold a few more rows.
+    """Find the k of the given rows whose stored vectors have the highest exact scores for a query.
 
-    Most of the time goes into decoding. So if the codec has a way to approximate scores without decoding, only rows
-    that can be among the k best are decoded.
+    Most of the time goes into decoding. If scores can be estimated without decoding, only rows that can be among the k
+    best are decoded. The result may hold more than k rows.
 
     Args:
-        codec: the codec that made the codes.
-        query: (d,) float32, d being the dimension of the decoded codes.
-        rows: rows in any order.
-        codes: returns the codes of ascending rows.
-        k: number of rows, at least 1.
+        codec: the codec that encoded the vectors.
+        query: the query's vector, float32, with the dimension of the stored vectors.
+        rows: the row numbers to rank, in any order.
+        codes: reads the codes (encoded vectors) of ascending row numbers.
+        k: number of rows to find, at least 1.
 
     Returns:
-        The rows, highest score first, with all that tie with the k-th, and their float32 scores.
+        Row numbers, highest score first, including all that tie with the k-th; and their float32 scores.
     """
     rows = np.sort(rows)
     held = codes(rows)

@@ -1,7 +1,7 @@
-"""The embedded store's SQLite table of fields, and the statement that finds documents by conditions on them.
+"""The SQLite table of the documents' fields in an embedded index, and the query that filters documents by their fields.
 
-For a field that is a number, the column `text` is NULL. For a text that is a plain number, such as `19.90`, both `text`
-and `number` are set, and the text is ordered as a number.
+A field whose value is a number has NULL in the column `text`. A text that is a plain number, such as `19.90`, is stored
+in both columns, `text` and `number`, and conditions such as `<` compare it as a number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INSERT = "INSERT INTO fields VALUES (?, ?, ?, ?)"
 def field_rows(
     rows: Iterable[int], fields: Sequence[Mapping[str, Value]]
 ) -> Iterator[tuple[str, int, str | None, float | None]]:
-    """Yield the table's rows for documents: field name, the document's row, text and number."""
+    """Yield a table row for each field of each document: field name, the document's row number, text and number."""
     for row, entries in zip(rows, fields, strict=True):
         for name, value in entries.items():
             if isinstance(value, str):
@@ -37,7 +37,10 @@ def field_rows(
 
 
 def select_rows(where: Sequence[Condition]) -> tuple[str, list[str | float | None]]:
-    """Make the SELECT statement, with its parameters, for documents that fulfil all of at least one condition."""
+    """Make the SELECT statement, and its parameters, that finds the documents fulfilling all conditions in `where`.
+
+    There must be at least one condition.
+    """
     parts, values = list[str](), list[str | float | None]()
     for condition in where:
         sign, number = condition.sign, condition.number  # `Condition` has checked the sign, so it is safe in SQL

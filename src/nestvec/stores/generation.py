@@ -1,17 +1,17 @@
-"""A generation of the embedded store: documents in SQLite, codes and words in files; adds and removes documents.
+"""A generation: one complete build of an embedded index, a folder to which documents can be added.
 
-    documents.sqlite             ids, texts, fields, the row of each document's codes, and where each word's entries are
-    codecs.safetensors           the codec of each stage, to decode its codes
-    000000000000.48.int8.faiss   a segment's codes (`segment.py`); the name begins with the number of its first row
-    000000000000.words.npy       the segment's words
+    documents.sqlite             each document's id, text, fields and row number, and where each word's postings are
+    codecs.safetensors           the codecs, which encode vectors and decode the stored ones
+    000000000000.48.int8.faiss   encoded vectors of a segment (`segment.py`), named by the segment's first row
+    000000000000.words.npy       the segment's postings: which documents contain which word
 
-The SQLite file decides which rows count. A writer first writes a segment's files. Then one transaction adds the
-segment's rows and marks the rows that they replace as gone. A reader sees the state before or after that transaction,
-and the next writer overwrites the files that a killed writer left.
+Documents that are added together form a segment. A writer first writes the segment's files. Then one SQLite transaction
+adds its rows and marks the rows of replaced documents as gone. A reader sees the state before or after that
+transaction, and the next writer overwrites files that a killed writer left.
 
-All reads happen between `begin` and `end`: in one SQLite transaction, which sees segments, gone rows, words and
-documents of one state. SQLite uses its rollback journal, because readers then need no write permission. A writer's
-commit waits for reads in progress, and new reads wait for the commit.
+A search reads everything between `begin` and `end`, in one SQLite transaction, and so sees one state. SQLite uses its
+rollback journal, because readers then need no write permission. A writer's commit waits for reads in progress, and new
+reads wait for the commit.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _SCHEMA = (_TABLES, field_table.TABLE, postings.TABLE)
 
 @dataclass(frozen=True)
 class StoredDocument:
-    """A document as the SQLite file holds it."""
+    """A document as the index's SQLite file stores it: row number, id, text and fields."""
 
     row: int
     id: str
@@ -67,30 +67,30 @@ class StoredDocument:
 
     @classmethod
     def parse(cls, file: Path, row: int, identifier: object, text: object, fields: object) -> StoredDocument:
-        """Check the values of a row of the table in `file`; raises InputError if a value has the wrong type."""
+        """Make a document from the values that SQLite returned; raises InputError if a value has the wrong type."""
         if not isinstance(identifier, str) or not isinstance(text, str):
-            raise InputError(f"is damaged: row {row} has no id or no text", EXPECTED, file=file)
+            raise InputError(f"is damaged: the document in row {row} has no id or no text", EXPECTED, file=file)
         return cls(row, identifier, text, _parse_object(fields, file))
 
 
 class Generation:
-    """An open generation.
+    """One complete build of an embedded index (a generation), opened from its folder.
 
     Args:
         folder: the generation's folder.
-        about: what the index serves.
-        limit: seconds to wait while another process has locked the documents.
+        about: description of the index: its system, vector formats and search settings.
+        limit: seconds to wait while another process has locked the SQLite file.
 
     Raises:
-        InputError: a file is missing, damaged, another index's, or locked for longer than `limit`.
+        InputError: a file is missing, damaged, from another index, or locked for longer than `limit`.
 
     Attributes:
-        folder: as given.
-        about: as given.
-        codecs: one codec for each stage.
-        segments: the committed segments, in the order of their rows.
-        gone: (g,) rows whose documents have been removed or replaced.
-        version: a new object after each change of the documents.
+        folder: the generation's folder.
+        about: the description of the index.
+        codecs: one codec for each vector format of the index.
+        segments: the segments that SQLite lists, in the order of their rows.
+        gone: row numbers of documents that have been removed or replaced.
+        version: an object that is replaced by a new one whenever documents change.
     """
 
     def __init__(self, folder: Path, about: About, limit: float) -> None:
@@ -99,7 +99,7 @@ class Generation:
         codecs = load_codecs(folder / _CODECS)
         missing = [stage.name for stage in about.stages if stage.name not in codecs]
         if missing:
-            raise InputError(f"is damaged: it lacks {missing[0]}", EXPECTED, file=folder / _CODECS)
+            raise InputError(f"is damaged: it lacks the codec of {missing[0]}", EXPECTED, file=folder / _CODECS)
         self.codecs = tuple(codecs[stage.name] for stage in about.stages)
         empty = (np.zeros((0, stage.dimension), dtype=np.float32) for stage in about.stages)
         self._no_codes = tuple(codec.encode(none) for codec, none in zip(self.codecs, empty, strict=True))
@@ -121,29 +121,35 @@ class Generation:
 
     @classmethod
     def create_empty(cls, folder: Path, about: About, codecs: Sequence[Codec], limit: float) -> Generation:
-        """Create and open a generation without documents; the folder must not exist, and each stage needs a codec."""
+        """Create a new folder with a generation that has no documents yet, and open it.
+
+        `codecs` has one codec for each vector format in `about.stages`.
+        """
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
         create_file(folder / DOCUMENTS, _SCHEMA)
         return cls(folder, about, limit)
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the generation's files."""
         self._base.close()
         self.segments, self._segments, self._words = (), {}, None
 
     def __len__(self) -> int:
-        """Number of documents."""
+        """Number of documents, without removed ones."""
         return self.row_count - len(self.gone)
 
     @property
     def row_count(self) -> int:
-        """Number of rows of codes, gone rows included."""
+        """Number of rows in all segments, including rows whose documents were removed."""
         return self.segments[-1].first + self.segments[-1].row_count if self.segments else 0
 
     @property
     def words(self) -> WordIndex:
-        """The keyword index, for one thread at a time; raises InputError if the index holds vectors alone."""
+        """The keyword index (BM25) of all documents, to be used by one thread at a time.
+
+        Raises InputError if the index was built without keyword search.
+        """
         if self._words is None:
             lexical = self.about.require_words(self.folder).lexical
             parts = [segment.postings for segment in self.segments if segment.postings]
@@ -157,7 +163,7 @@ class Generation:
         return found is None or self._opened is None or found.inode != self._opened.inode
 
     def begin(self) -> None:
-        """Start to read: load what other processes have committed; all reads see this state until `end`."""
+        """Start a read transaction: load what other processes have committed, and read this state until `end`."""
         with self._translated_errors():
             self._base.execute("BEGIN")
             try:
@@ -170,18 +176,18 @@ class Generation:
                 raise
 
     def end(self) -> None:
-        """Stop reading, so that other processes can write again."""
+        """End the read transaction, so that other processes can write again."""
         with self._translated_errors():
             if self._base.in_transaction:
                 self._base.execute("ROLLBACK")  # nothing was written
 
     def refresh(self) -> None:
-        """Load what has been committed."""
+        """Load the changes that other processes, or this one, have committed."""
         self.begin()
         self.end()
 
     def _read_state(self) -> None:
-        """Open the committed segments that are not open or have changed, and read which rows are gone."""
+        """Open segments that are new or whose files have changed, and read the rows of removed documents."""
         self._seen = -1  # if this method fails, the next `begin` calls it again
         self._base.fit_limits()
         listed = self._read_segments()
@@ -202,7 +208,7 @@ class Generation:
         fields: Sequence[Mapping[str, Value]],
         codes: Sequence[NDArray[np.generic]],  # (n, …) for each stage
     ) -> None:
-        """Add documents as one segment, replacing documents with the same ids, in one transaction."""
+        """Add documents in one transaction, as a new segment; present documents with the same ids are replaced."""
         if not ids:
             return
         order, first = tie_order(ids), self.row_count
@@ -223,31 +229,31 @@ class Generation:
         self.refresh()
 
     def remove_documents(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed."""
+        """Remove the documents with the given ids and return how many were removed."""
         with self._write_transaction() as base:
             removed = _mark_gone(base, ids)
         self.refresh()
         return removed
 
     def documents_at(self, rows: NDArray[np.int64]) -> list[StoredDocument]:
-        """Read the documents of (r,) rows, none of them gone; gives them in any order."""
+        """Read the documents with the given row numbers, in any order; none of them may have been removed."""
         stored = self._select_rows("SELECT row, id, text, fields FROM documents", rows)
         return [StoredDocument.parse(self._documents, *values) for values in stored]
 
     def ids_at(self, rows: NDArray[np.int64]) -> dict[int, str]:
-        """Read the ids of (r,) rows, none of them gone."""
+        """Read the ids of the documents with the given row numbers; none of them may have been removed."""
         found = dict(self._select_rows("SELECT row, id FROM documents", rows))
         self._require(all(isinstance(identifier, str) for identifier in found.values()), "an id is not text")
         return found
 
     def matching_rows(self, where: Sequence[Condition]) -> NDArray[np.int64]:
-        """Find the (m,) rows, ascending, of documents that fulfil all conditions; there must be a condition."""
+        """Find the row numbers, ascending, of documents that fulfil all conditions; there must be at least one."""
         statement, values = field_table.select_rows(where)
         with self._translated_errors():
             return self._fetch_rows(self._base.execute(statement, values), self.row_count)
 
     def codes_at(self, stage: int, rows: NDArray[np.int64]) -> NDArray[np.generic]:
-        """Read the (r, …) codes of (r,) rows at a stage."""
+        """Read the encoded vectors (codes) of the given rows in the vector format number `stage`."""
         firsts = np.array([segment.first for segment in self.segments])
         owners = np.searchsorted(firsts, rows, side="right") - 1
         codes = np.empty((len(rows), *self._no_codes[stage].shape[1:]), dtype=self._no_codes[stage].dtype)
@@ -257,18 +263,18 @@ class Generation:
         return codes
 
     def live_rows(self) -> NDArray[np.bool_]:
-        """Return (rows,) whether each row holds a document."""
+        """Return a boolean array over all rows: whether the row's document is still in the index."""
         live = np.ones(self.row_count, dtype=np.bool_)
         live[self.gone] = False
         return live
 
     def size(self) -> int:
-        """Size on disk in bytes."""
+        """Size of the generation's files on disk, in bytes."""
         files = (read_stamp(self.folder / name) for name in (DOCUMENTS, _CODECS))
         return sum(file.size for file in files if file) + sum(segment.size for segment in self.segments)
 
     def known_ids(self, ids: Sequence[str]) -> set[str]:
-        """Return those of the ids that a document has."""
+        """Return those of the given ids that a document in the index has."""
         with self._translated_errors():
             return {
                 identifier
@@ -277,7 +283,10 @@ class Generation:
             }
 
     def _find_spans(self, words: Sequence[str]) -> dict[str, dict[int, Span]]:
-        """Look up where the open segments hold the entries of words; gives each word's span by segment number."""
+        """Look up where each segment's postings of the given words begin and end.
+
+        Returns, for each word, its range of columns in the postings file of each segment, by the segment's number.
+        """
         numbers = {segment.first: number for number, segment in enumerate(self.segments)}
         spans: dict[str, dict[int, Span]] = {}
         with self._translated_errors():
@@ -285,7 +294,7 @@ class Generation:
                 statement = f"SELECT word, first, start, stop FROM words WHERE {condition}"
                 for word, first, start, stop in self._base.execute(statement, part):
                     is_known = first in numbers and type(start) is type(stop) is int
-                    self._require(is_known, "the entries of a word are missing")
+                    self._require(is_known, "the postings of a word are missing")
                     spans.setdefault(word, {})[numbers[first]] = start, stop
         return spans
 
@@ -300,7 +309,7 @@ class Generation:
                 yield text
 
     def _select_rows(self, statement: str, rows: NDArray[np.int64]) -> list[tuple[Any, ...]]:
-        """Run a SELECT statement for the documents of (r,) rows; raises InputError if any of them is missing."""
+        """Run a SELECT statement for the given row numbers; raises InputError if SQLite lacks one of these rows."""
         chosen = f"{statement} WHERE row IN (SELECT value FROM json_each(?))"
         with self._translated_errors():
             stored = self._base.execute(chosen, (json.dumps(rows.tolist()),)).fetchall()
@@ -308,7 +317,7 @@ class Generation:
         return stored
 
     def _read_segments(self) -> list[tuple[int, int, dict[str, str]]]:
-        """Read each segment's first row, number of rows and checksums, in the order of rows."""
+        """Read the list of segments from SQLite: each segment's first row, number of rows and files' checksums."""
         listed: list[tuple[int, int, dict[str, str]]] = []
         for first, rows, checks in self._base.execute("SELECT first, rows, checks FROM segments ORDER BY first"):
             wanted = listed[-1][0] + listed[-1][1] if listed else 0
@@ -318,7 +327,10 @@ class Generation:
         return listed
 
     def _fetch_rows(self, selected: sqlite3.Cursor, row_count: int) -> NDArray[np.int64]:
-        """Fetch the selected row numbers, ascending; raises InputError if one repeats or is not below `row_count`."""
+        """Fetch the row numbers that a SELECT statement returns, and sort them.
+
+        Raises InputError if a row number occurs twice or is not from 0 to `row_count` - 1.
+        """
         found = selected.fetchmany(row_count + 1)
         try:
             rows = np.sort(np.fromiter((row for (row,) in found), np.int64, len(found)))
@@ -330,7 +342,7 @@ class Generation:
 
     @contextmanager
     def _write_transaction(self) -> Iterator[sqlite3.Connection]:
-        """Open a connection in a transaction, which is committed at the block's end or rolled back on an error."""
+        """Open a `with` block that writes to SQLite in one transaction: committed at its end, rolled back on error."""
         with self._translated_errors(), closing(open_writer(self._documents, self._limit)) as base:
             base.execute("BEGIN IMMEDIATE")
             try:
@@ -342,7 +354,7 @@ class Generation:
                 raise
 
     def _require(self, is_whole: bool, problem: str) -> None:
-        """Raise InputError, saying that the SQLite file is damaged and how, unless `is_whole`."""
+        """Raise InputError that the SQLite file is damaged, with the given problem, unless `is_whole` is true."""
         if not is_whole:
             raise InputError(f"is damaged: {problem}", EXPECTED, file=self._documents)
 
@@ -351,7 +363,10 @@ class Generation:
 
 
 def _mark_gone(base: sqlite3.Connection, ids: Sequence[str]) -> int:
-    """Mark the documents of some ids as gone, inside a transaction; gives how many there were."""
+    """Remove the documents with the given ids from SQLite's tables and list their rows as gone.
+
+    Call this inside a transaction. Returns how many documents were removed.
+    """
     marked = 0
     for condition, part in _among("id", ids):
         chosen = f"SELECT row FROM documents WHERE {condition}"
@@ -364,7 +379,7 @@ def _mark_gone(base: sqlite3.Connection, ids: Sequence[str]) -> int:
 
 
 def _parse_object(text: object, file: Path) -> dict[str, Any]:
-    """Parse a column's text as a JSON object; raises InputError if it is anything else."""
+    """Parse a text from SQLite as a JSON object; raises InputError if it is not text or not a JSON object."""
     try:
         value = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
@@ -375,9 +390,9 @@ def _parse_object(text: object, file: Path) -> dict[str, Any]:
 
 
 def _among(column: str, texts: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield SQL conditions that a column is one of the texts, with their parameters.
+    """Yield the SQL condition that a column equals one of the texts, in parts of 10,000 texts, with its parameters.
 
-    The texts are parameters and not one JSON array, because SQLite's JSON functions end a text at U+0000.
+    Each text is a parameter of its own, because SQLite's JSON functions would end a text at U+0000.
     """
     for first in range(0, len(texts), _TEXTS):
         part = texts[first : first + _TEXTS]

@@ -1,6 +1,7 @@
-"""The postings of a segment: which documents contain which word, counted once and kept in a memory-mapped file.
+"""The postings of a segment of an embedded index: which documents contain which word, and how often.
 
-The file holds counts and not BM25 weights, because a weight depends on all documents of the index (`word_index.py`).
+They are counted once and kept in a memory-mapped file. The file holds counts and not BM25 weights, because a weight
+depends on all documents of the index (`word_index.py`).
 """
 
 from __future__ import annotations
@@ -35,11 +36,12 @@ Span = tuple[int, int]  # columns of a word's entries: the first, and the one af
 
 @dataclass(frozen=True)
 class Postings:
-    """The words of a segment of d documents.
+    """The postings of a segment: which of its d documents contain which word, and how often.
 
     Attributes:
-        entries: (2, d + n) int32. The first d columns describe the documents: row, and number of words. The other
-            columns describe one word after the other: ascending rows of documents that contain the word, and how often.
+        entries: int32 array with two rows. Each of the first d columns has a document's row number and its number of
+            words. Then follow, word after word, a column for each document that contains the word: its row number and
+            how often it contains the word.
         documents: d, the number of documents.
         path: the file; None before the postings are saved.
     """
@@ -51,7 +53,10 @@ class Postings:
 
     @classmethod
     def count(cls, texts: Sequence[str], forms: WordForms, first: int) -> tuple[Postings, Mapping[str, Span]]:
-        """Count the words of d texts whose rows begin at `first`; also returns the span of each word's entries."""
+        """Count the words of a segment's documents, given their texts and the row number of the first document.
+
+        Returns the postings, and for each word the range of its columns in `entries`.
+        """
         counted = WordCounts.of(texts, forms)
         rows = np.concatenate([np.arange(len(texts)), counted.counts.indices]) + first
         times = np.concatenate([counted.lengths, counted.counts.data])
@@ -61,7 +66,7 @@ class Postings:
 
     @classmethod
     def open(cls, path: Path, rows: tuple[int, int]) -> Postings:
-        """Map a file that `save` wrote for `rows`, the first row and the number of rows.
+        """Memory-map the postings file of a segment; `rows` is the segment's first row number and number of rows.
 
         Raises InputError if the file is damaged or belongs to other documents.
         """
@@ -76,19 +81,20 @@ class Postings:
         return cls(entries, documents, path)
 
     def save(self, path: Path) -> None:
-        """Write the entries as an .npy file."""
+        """Write the postings to an .npy file."""
         with path.open("wb") as stream:
             np.save(stream, self.entries, allow_pickle=False)
 
     @property
     def lengths(self) -> NDArray[np.int32]:
-        """(d,) number of words of each document."""
+        """The number of words of each of the segment's documents."""
         return self.entries[1, : self.documents]
 
     def find(self, span: Span) -> NDArray[np.int32]:
-        """Return a word's (2, n) entries: ascending rows of documents, and how often each contains the word.
+        """Read a word's postings from its range of columns, `span`.
 
-        Raises InputError if the entries are damaged.
+        Returns an array with two rows: ascending row numbers of the documents that contain the word, and how often each
+        contains it. Raises InputError if the file is damaged there.
         """
         if span not in self._checked:
             self._check(span)
@@ -96,11 +102,11 @@ class Postings:
         return self.entries[:, span[0] : span[1]]
 
     def _check(self, span: Span) -> None:
-        """Raise InputError if a span, or what the file holds there, cannot come from `count`."""
+        """Raise InputError if a word's range of columns is outside the file, or the postings there are impossible."""
         start, stop = span
         if self.documents <= start < stop <= self.entries.shape[1]:
             rows, counts = self.entries[:, start:stop]
             own = self.entries[0, : self.documents]
             if own[0] <= rows[0] and rows[-1] <= own[-1] and (np.diff(rows) > 0).all() and counts.min() > 0:
                 return
-        raise InputError("is damaged: the entries of a word are missing or wrong", EXPECTED, file=self.path)
+        raise InputError("is damaged: the postings of a word are missing or wrong", EXPECTED, file=self.path)

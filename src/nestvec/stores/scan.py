@@ -1,15 +1,16 @@
-"""Holds a codec's codes as a faiss index in a memory-mapped file, to compare a query with all codes fast.
+"""Keeps stored vectors as a faiss index in a memory-mapped file, to compare a query with all of them fast.
 
-faiss searches the bytes that the codec made. Float32 codes are a flat index. Float16 and int8 codes are scalar
-quantisers. int8 is shifted by 128, because faiss counts from 0, and its step sizes are set. (faiss's own kind for plain
-bytes is not used: it also rounds the query if the width is a multiple of 32.) Codes of 4, 2 and 1 bits are a product
-quantiser with a centroid for every value of a byte: the levels of the numbers packed in the byte, or, for the byte of
-the lean, the vector's component along the documents' mean. The sum of these centroids lacks the vector's own factor;
-the largest factor is used in its place, which makes the sum an approximate score from which `score_bound` computes an
-upper bound of the exact score. The caller scores candidates exactly and takes more candidates until no other document
-can score higher (the threshold algorithm, Fagin et al. 2003).
+faiss searches the codes as the codec made them:
 
-`_FORMS` has a row for each class of codec; a class without a row is refused.
+- float32: a flat index.
+- float16 and int8: a scalar quantiser. int8 is shifted by 128, because faiss counts from 0. (faiss's kind for plain
+  bytes is not used: it also rounds the query if the dimension is a multiple of 32.)
+- int4, int2 and binary: a product quantiser with a centroid for each value of each byte of a code. A code's bytes hold
+  packed numbers, then the lean (the vector's component along the documents' mean), then a factor for the numbers.
+  faiss cannot multiply by each vector's factor, so the largest one is used, and the scores are approximate.
+
+`score_bound` computes an upper bound of the exact score from an approximate score. The caller scores candidates exactly
+and takes more candidates until no other document can score higher (the threshold algorithm, Fagin et al. 2003).
 """
 
 from __future__ import annotations
@@ -53,14 +54,14 @@ def load_faiss() -> Any:  # noqa: ANN401 - it has no types
 
 
 class Scan:
-    """The codes of some documents, searched by faiss.
+    """The stored vectors of some documents in a faiss index, which finds those most similar to a query.
 
     Args:
-        codec: the codec that made the codes.
-        index: the faiss index that holds the codes.
+        codec: the codec that encoded the vectors.
+        index: the faiss index that holds the encoded vectors (codes).
 
     Raises:
-        TypeError: `_FORMS` has no row for the codec's class.
+        TypeError: faiss cannot search the codes of this class of codec.
     """
 
     def __init__(self, codec: Codec, index: Any) -> None:  # noqa: ANN401 - faiss has no types
@@ -72,7 +73,7 @@ class Scan:
 
     @classmethod
     def of(cls, codec: Codec, codes: NDArray[np.generic]) -> Scan:
-        """Make a scan over a copy of (n, …) codes in memory."""
+        """Make a faiss index in memory from a copy of encoded vectors (`codes`, one row for each vector)."""
         form = _form_of(codec)
         index = form.make_index(codec)
         stored = np.ascontiguousarray(codes).view(np.uint8).reshape(len(codes), -1)
@@ -82,7 +83,7 @@ class Scan:
 
     @classmethod
     def open(cls, codec: Codec, path: Path, count: int) -> Scan:
-        """Open a file of `count` codes that `save` wrote, memory-mapped; raises InputError if its content differs.
+        """Memory-map a file with `count` encoded vectors that `save` wrote; raises InputError if the file is damaged.
 
         faiss trusts the sizes that a file states, so everything except the codes must equal what faiss would write.
         """
@@ -92,18 +93,18 @@ class Scan:
             found = path.stat().st_size == size and stream.read(len(head)) == head
             found = found and stream.seek(size - len(tail)) > 0 and stream.read() == tail
         if not found:
-            wanted = f"{count} codes as faiss writes them: build the index again"
-            raise InputError("is damaged or another index's", wanted, file=path)
+            wanted = f"a faiss file of {count} vectors: build the index again"
+            raise InputError("is damaged or from another index", wanted, file=path)
         try:
             return cls(codec, load_faiss().read_index(str(path), load_faiss().IO_FLAG_MMAP_IFC))
         except (RuntimeError, MemoryError) as error:
-            wanted = "codes as faiss writes them: build the index again"
+            wanted = "a file that faiss can read: build the index again"
             raise InputError(f"cannot be read ({str(error)[:200]})", wanted, file=path) from error
 
     def save(self, path: Path) -> None:
-        """Write the index in faiss's file format.
+        """Write the vectors to a file in faiss's format.
 
-        Other programs with faiss can search the file, if they transform queries as this codec's `turn_queries` does.
+        Other programs can search the file with faiss, if they transform queries as `turn` does.
 
         Args:
             path: the file to write.
@@ -118,39 +119,48 @@ class Scan:
             raise NestvecError(f"{path} cannot be written ({why}); finished work is kept") from error
 
     def __len__(self) -> int:
-        """Number of codes."""
+        """Number of stored vectors."""
         return int(self._index.ntotal)
 
     @property
     def is_fast(self) -> bool:
-        """Whether a search takes less time than passing it to another thread."""
+        """Whether a search is so fast that starting it in another thread would cost more than it saves."""
         return self._packed is not None
 
     def codes_at(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
-        """Return the (r, …) codes of (r,) rows, as the codec made them."""
+        """Return the encoded vectors (codes) of the given rows, as the codec made them."""
         stored = self._mapped[rows]
         return (stored ^ self._form.moved if self._form.moved else stored).view(self._form.number)
 
     @cached_property
     def _mapped(self) -> NDArray[np.uint8]:
-        """(n, bytes) the codes in faiss's own memory; don't use this array after the scan is gone."""
+        """The bytes of all stored vectors, a row for each vector, in faiss's memory.
+
+        Don't use this array after the `Scan` is gone: its memory is freed then.
+        """
         width = self._codec.bytes_per_vector
         mapped: NDArray[np.uint8] = load_faiss().rev_swig_ptr(self._index.codes.data(), len(self) * width)
         return mapped.reshape(len(self), width)
 
     def turn(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Transform (q, d) queries into the space of the index; the result fits any scan of the same codec."""
+        """Transform q query vectors, (q, d) float32, into the form that faiss compares with the stored vectors.
+
+        The result can be used to search every `Scan` with the same codec.
+        """
         return self._form.turn_queries(self._codec, queries)
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Find the k best codes for each of (q, d) queries; k is at least 1.
+        """Find the k stored vectors that are most similar to each of q query vectors, by approximate scores.
 
-        Gives (q, min(k, n)) approximate scores in descending order, and the rows.
+        Returns (q, k) scores, highest first, and the vectors' rows; fewer than k if fewer vectors are stored.
         """
         return self.search_turned(self.turn(queries), k)
 
     def search_turned(self, turned: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """As `search`, for queries that `turn` has transformed."""
+        """Find the k stored vectors most similar to each query, for queries that `turn` has transformed already.
+
+        Returns the same as `search`.
+        """
         k = min(k, len(self))
         if not k:
             return np.zeros((len(turned), 0), dtype=np.float32), np.zeros((len(turned), 0), dtype=np.int64)
@@ -159,7 +169,10 @@ class Scan:
         return scores, rows
 
     def _pack(self) -> PackedScan | None:
-        """Return the packed layout; None if the index is not a product quantiser, or at the first search."""
+        """Return the codes rearranged for fast scan; None at the first search, or if a code has 8 bits or more.
+
+        Rearranging is not worth its time for codes that are searched only once.
+        """
         if self._packed is None and self._is_asked and isinstance(self._index, load_faiss().IndexPQ):
             self._packed = PackedScan(self._index)
         self._is_asked = True  # packing does not pay for codes that are searched only once, such as a filter's
@@ -167,15 +180,15 @@ class Scan:
 
 
 def score_bound(codec: Codec, query: NDArray[np.float32], rough: float) -> float:
-    """Bound the exact score of documents whose approximate score for a (d,) query is at most `rough`.
+    """Compute an upper bound of a document's exact score, if its approximate score for the query is at most `rough`.
 
-    The bound includes rounding errors.
+    The bound allows for rounding errors.
     """
     return rough + _form_of(codec).excess(codec, query, rough) + _rounding_error(codec, query)
 
 
 def find_possible(codec: Codec, query: NDArray[np.float32], codes: NDArray[np.generic], k: int) -> NDArray[np.bool_]:
-    """Return (n,) whether each of (n, …) codes can be among the k best for a (d,) query, without decoding them."""
+    """Find which of n encoded vectors can be among the k best for a query, without decoding them; returns booleans."""
     near = _form_of(codec).near
     if near is None or len(codes) <= k:
         return np.ones(len(codes), dtype=np.bool_)
@@ -185,26 +198,25 @@ def find_possible(codec: Codec, query: NDArray[np.float32], codes: NDArray[np.ge
 
 
 def _rounding_error(codec: Codec, query: NDArray[np.float32]) -> float:
-    """Bound the rounding error: how much two ways to compute a float32 score for a (d,) query can differ."""
+    """Compute an upper bound of the rounding error: how much two float32 computations of a score can differ."""
     rounded = 2 * (len(query) + 8) * float(np.finfo(np.float32).eps) * float(np.linalg.norm(query))
     return rounded * _form_of(codec).longest(codec)
 
 
 @dataclass(frozen=True)
 class _Form:
-    """How faiss holds and searches the codes of one class of codec.
+    """How faiss stores and searches the vectors that one class of codec encoded.
 
     Attributes:
         make_index: makes an empty faiss index for a codec.
         number: NumPy type of a code's numbers.
-        moved: bits of every byte that faiss holds inverted.
-        turn_queries: transforms (q, d) float32 queries into the space of a codec's index.
-        excess: for a codec, a (d,) query and an approximate score: how far the exact score can lie above it.
-        longest: for a codec: the largest possible sum of the absolute terms in the product of a query of unit length
-            and a vector, divided by the square root of their number. Rounding errors grow with this value.
-        near: for a codec, a (d,) query and (n, …) codes: their (n,) scores without rounding to float32, computed much
-            faster than by decoding; None if decoding is fast.
-        unit: size in bytes of the items in which a faiss file counts the codes.
+        moved: bits that are inverted in every byte of a code before faiss gets it; 0 for none.
+        turn_queries: transforms query vectors into the form that the faiss index compares with its vectors.
+        excess: computes how far an exact score can lie above a given approximate score.
+        longest: computes a factor that bounds rounding errors: the largest possible sum of the absolute terms in a dot
+            product of a query and a vector, divided by the square root of their number.
+        near: computes scores in float64 from codes, much faster than by decoding them; None if decoding is fast.
+        unit: bytes of one item, if a faiss file states its size as a number of items.
         tail: number of bytes after the codes in a faiss file.
     """
 
@@ -220,7 +232,7 @@ class _Form:
 
 
 def _frame_codes(codec: Codec, count: int) -> tuple[bytes, bytes]:
-    """Return the bytes that faiss writes before and after `count` codes."""
+    """Return the bytes that a faiss file of `count` vectors has before and after the codes."""
     form = _form_of(codec)
     index = form.make_index(codec)
     index.ntotal = count
@@ -249,7 +261,10 @@ def _make_halves(codec: Float16) -> Any:  # noqa: ANN401 - faiss has no types
 
 
 def _make_steps(codec: Int8) -> Any:  # noqa: ANN401 - faiss has no types
-    """Make a scalar quantiser with the codec's steps; faiss decodes a byte c as low + width (c + 1/2) / 255."""
+    """Make a faiss scalar quantiser that decodes bytes with the same step sizes as the int8 codec.
+
+    faiss decodes a byte c as low + width (c + 1/2) / 255, so low and width are set accordingly.
+    """
     library = load_faiss()
     kind = library.ScalarQuantizer.QT_8bit
     index = library.IndexScalarQuantizer(len(codec.scale), kind, library.METRIC_INNER_PRODUCT)
@@ -260,7 +275,7 @@ def _make_steps(codec: Int8) -> Any:  # noqa: ANN401 - faiss has no types
 
 
 def _make_product(codec: Rotated) -> Any:  # noqa: ANN401 - faiss has no types
-    """Make a product quantiser with a centroid for each value of each byte of a code."""
+    """Make a faiss product quantiser that has a centroid for each of the 256 values of each byte of a code."""
     library = load_faiss()
     numbers, parts = 8 // codec.bits, codec.bytes_per_vector
     index = library.IndexPQ(parts * numbers, parts, 8, library.METRIC_INNER_PRODUCT)
@@ -270,7 +285,10 @@ def _make_product(codec: Rotated) -> Any:  # noqa: ANN401 - faiss has no types
 
 
 def _make_centroids(codec: Rotated) -> NDArray[np.float32]:
-    """Compute the (bytes, 256, numbers per byte) centroids of each byte's values; 0 for the byte of the factor."""
+    """Compute the centroids for the 256 values of each byte of a code; the factor's byte has centroids of 0.
+
+    Returns an array of shape (bytes of a code, 256, numbers per byte).
+    """
     numbers, parts = 8 // codec.bits, codec.bytes_per_vector
     centroids = np.zeros((parts, 256, numbers), dtype=np.float32)
     centroids[: parts - CORRECTION] = _levels_of_bytes(codec.bits) * codec.factor.high
@@ -279,16 +297,17 @@ def _make_centroids(codec: Rotated) -> NDArray[np.float32]:
 
 
 def _levels_of_bytes(bits: int) -> NDArray[np.float64]:
-    """Return the (256, numbers per byte) levels that each value of a byte holds, as odd integers around 0."""
+    """Return the numbers that each of the 256 values of a byte encodes, as odd integers such as -3, -1, 1 and 3."""
     shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
     levels: NDArray[np.uint8] = (np.arange(256, dtype=np.uint8)[:, None] >> shifts) & np.uint8(2**bits - 1)
     return np.asarray(2 * levels.astype(np.float64) + 1 - 2**bits)
 
 
 def _turn_queries(codec: Rotated, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rotate (q, d) queries and arrange them in a part for each byte of a code.
+    """Transform query vectors and arrange their numbers to match the bytes of a code, for faiss's product quantiser.
 
-    The part of the lean's byte holds the query's product with the axis; the part of the factor's byte is 0.
+    A code ends with the bytes of lean and factor: for the lean, the query's dot product with the mean's axis follows,
+    and zeros for the factor.
     """
     numbers, packed = 8 // codec.bits, codec.bytes_per_vector - CORRECTION
     parts = np.zeros((len(queries), packed + CORRECTION, numbers), dtype=np.float32)
@@ -300,10 +319,11 @@ def _turn_queries(codec: Rotated, queries: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def _rotated_excess(codec: Rotated, query: NDArray[np.float32], rough: float) -> float:
-    """Compute how far an exact score can lie above the approximate score `rough`.
+    """Compute how far a document's exact score can lie above its approximate score `rough`.
 
-    With the levels' sum s, lean l and factor f in [f0, f1], the score is f s + l and rough is f1 s + l. For s >= 0,
-    rough is at least the score; for s < 0, the score is at most rough + (f1 - f0) |s|, where f1 |s| = l - rough.
+    With s the dot product of the transformed query and the code's levels, l what the lean adds to the score, and
+    f the vector's factor, from f0 to f1, the score is f s + l and rough is f1 s + l. For s >= 0, rough is at least the
+    score; for s < 0, the score is at most rough + (f1 - f0) |s|, where f1 |s| = l - rough.
     """
     leaning = float(query.astype(np.float64) @ codec.axis)
     lean = max(leaning * codec.lean.low, leaning * codec.lean.high)
@@ -312,9 +332,9 @@ def _rotated_excess(codec: Rotated, query: NDArray[np.float32], rough: float) ->
 
 
 def _rotated_scores(codec: Rotated, query: NDArray[np.float32], codes: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Compute (n,) scores: the sum of levels times each vector's own factor, plus its lean.
+    """Compute the scores of n encoded vectors for a query from their bytes, without decoding the vectors.
 
-    faiss computes the same sum with the largest factor in place of the vector's own.
+    Unlike faiss, which uses the largest factor for all vectors, this uses the factor stored with each vector.
     """
     turned = _turn_queries(codec, query[None]).reshape(codec.bytes_per_vector, -1).astype(np.float64)
     tables = turned[:-CORRECTION] @ _levels_of_bytes(codec.bits).T  # (packed bytes, 256)
@@ -324,7 +344,7 @@ def _rotated_scores(codec: Rotated, query: NDArray[np.float32], codes: NDArray[n
 
 
 def _longest_sum(codec: LearnedSigns) -> float:
-    """Bound the sum of terms for learned directions: they are not a rotation, so a transformed query is longer."""
+    """Compute `_Form.longest` for binary codes with learned directions, which can make a transformed query longer."""
     return max(_LONGEST, 1.0 + codec.stretch * math.sqrt(codec.dimension) * codec.factor.high)  # 1.0 for the lean
 
 

@@ -1,10 +1,10 @@
-"""Segments of the embedded store: rows that were written together, in files that never change once committed.
+"""Segments of an embedded index: documents that were added together, in files that never change once committed.
 
-    000000000000.48.int8.faiss   the codes; the file's name begins with the number of the segment's first row
-    000000000000.words.npy       which of these documents contain which word, if the index supports keyword search
+    000000000000.48.int8.faiss   the documents' encoded vectors; the name begins with the segment's first row number
+    000000000000.words.npy       which of these documents contain which word, if the index has keyword search
 
-A segment's rows are in tie order (`vectors.topk`): of documents with equal scores, the first is returned. Indexes that
-were built before nestvec had keyword search may hold their rows in any order.
+A segment's documents are sorted by id, the greatest first, because of documents with equal scores the one with the
+greatest id is returned first. Indexes built before nestvec had keyword search may be in any order.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PAGE, _PAGES = 4096, 256  # bytes per page, and the most pages that a checksum 
 
 
 class Stamp(NamedTuple):
-    """A file's identity and state: it differs once the file is changed or replaced by another file."""
+    """A file's inode, size and time of last change, by which nestvec notices that a file was changed or replaced."""
 
     inode: int
     size: int  # bytes
@@ -41,7 +41,7 @@ class Stamp(NamedTuple):
 
 
 def read_stamp(path: Path) -> Stamp | None:
-    """Read the stamp of a file; gives None if there is no file."""
+    """Read a file's inode, size and time of last change; returns None if there is no such file."""
     try:
         status = path.stat()
     except OSError:
@@ -51,15 +51,15 @@ def read_stamp(path: Path) -> Stamp | None:
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment: rows of the index that were written together.
+    """A segment of an embedded index: documents that were added together, with their vectors and postings.
 
     Attributes:
-        first: the number of its first row.
-        row_count: the number of its rows.
-        scans: the codes of its rows, one scan for each stage.
-        postings: the words of its documents; None if the index holds vectors alone.
-        stamps: the stamp of each file when it was opened. The files are memory-mapped, and reading a mapped file that
-            was cut short meanwhile would kill the process, so the stamps are compared before a search.
+        first: row number of the segment's first document.
+        row_count: number of rows of the segment.
+        scans: the encoded vectors, one faiss index for each vector format of the index.
+        postings: which documents contain which word; None if the index was built without keyword search.
+        stamps: inode, size and time of last change of each file when it was opened. They are compared before a search,
+            because reading a memory-mapped file that was shortened meanwhile would kill the process.
     """
 
     first: int
@@ -72,14 +72,14 @@ class Segment:
     def open(
         cls, folder: Path, about: About, codecs: Sequence[Codec], rows: tuple[int, int], checks: Mapping[str, str]
     ) -> Segment:
-        """Open a segment.
+        """Check and memory-map the files of a segment.
 
         Args:
             folder: the folder of the segment's files.
-            about: what the index serves.
-            codecs: one codec for each stage.
-            rows: the number of the first row, and the number of rows.
-            checks: the checksums that `save` returned.
+            about: description of the index: its system, vector formats and search settings.
+            codecs: one codec for each vector format of the index.
+            rows: the segment's first row number and its number of rows.
+            checks: the files' checksums, as `save` returned them.
 
         Returns:
             The segment.
@@ -100,16 +100,16 @@ class Segment:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether the segment's files on disk are still the files that were opened, unchanged."""
+        """Whether the segment's files on disk are the same as when they were opened: not changed, not replaced."""
         return all(read_stamp(path) == stamp for path, stamp in self.stamps.items())
 
     @property
     def size(self) -> int:
-        """Total size of its files in bytes."""
+        """Total size of the segment's files in bytes."""
         return sum(stamp.size for stamp in self.stamps.values() if stamp)
 
     def save(self, folder: Path, about: About) -> dict[str, str]:
-        """Write its files, each completely or not at all, and return their checksums."""
+        """Write the segment's files, each completely or not at all, and return their checksums."""
         checks = {}
         for stage, scan in zip(about.stages, self.scans, strict=True):
             checks[stage.name] = _write_file(_codes_path(folder, self.first, stage.name), scan.save)
@@ -133,14 +133,14 @@ def _write_file(path: Path, save: Callable[[Path], None]) -> str:
 
 
 def _check_file(path: Path, expected: str | None) -> None:
-    """Raise InputError if the file is missing or its checksum differs from the expected one."""
+    """Raise InputError if a segment's file is missing or its checksum differs from the expected one."""
     require_file(path, EXPECTED)
     if _file_checksum(path) != expected:
-        raise InputError("checksum mismatch: the file is damaged or is another index's", EXPECTED, file=path)
+        raise InputError("checksum mismatch: the file is damaged or from another index", EXPECTED, file=path)
 
 
 def _file_checksum(path: Path) -> str:
-    """The file's size and a CRC-32 of at most 256 pages spread over it.
+    """Compute a quick checksum of a file: its size, and a CRC-32 of at most 256 pages spread evenly over the file.
 
     This takes the same short time for a file of any size. It detects a swapped or shortened file, but not every change.
     """

@@ -1,8 +1,8 @@
-"""Opens SQLite files from untrusted sources: reads only tables that nestvec makes, in bounded time and memory.
+"""Opens SQLite files that may come from untrusted sources, and limits the time and memory that reading them can take.
 
-Readers open a file read-only. A view, trigger or generated column in a crafted file would run inside our statements, so
-a file is refused unless its schema equals ours exactly. Callers must check the values: SQLite stores any type in any
-column.
+A file is refused unless it has exactly the tables and indexes that nestvec creates, because a view, trigger or
+generated column in a crafted file would run inside nestvec's statements. Readers open a file read-only. Callers must
+check the type of each value that they read: SQLite stores any type in any column.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _Connection = TypeVar("_Connection", bound=sqlite3.Connection)
 
 
 class Reader(sqlite3.Connection):
-    """A connection that only reads, with limits on the steps of a statement and the bytes of a value.
+    """A read-only SQLite connection that limits the duration of a statement and the size of a value.
 
-    In a damaged file, pages can point to each other in a circle, so that a statement never ends, and a cell can claim
-    more bytes than the file has. The limits are more than a valid file of this size can need.
+    In a damaged file, pages can point to each other in a circle, so that a statement never ends, and a value can claim
+    more bytes than the file has. The limits grow with the file's size and never stop a statement on a valid file.
     """
 
     path: Path
@@ -42,13 +42,16 @@ class Reader(sqlite3.Connection):
     _looks: int
 
     def guard(self, path: Path, limit: float) -> None:
-        """Set the limits by the size of the file at `path`; `limit` is the seconds to wait for other processes."""
+        """Limit the duration of statements and the size of values, according to the size of the file at `path`.
+
+        `limit` is the seconds to wait while another process has locked the file.
+        """
         self.path, self.limit, self._looks, self._most = path, limit, 0, 1
         self.set_progress_handler(self._is_beyond, _EVERY)
         self.fit_limits()
 
     def fit_limits(self) -> None:
-        """Adjust the limits to the file's present size, which other processes may have changed."""
+        """Adjust the limits on statements and values to the file's size, which other processes may have changed."""
         try:
             size = self.path.stat().st_size
         except FileNotFoundError:  # a build has removed the file while this connection still reads it
@@ -57,7 +60,7 @@ class Reader(sqlite3.Connection):
         self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, min(max(size, _ROOM), 2**30))
 
     def execute(self, statement: str, parameters: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401 - as SQLite takes them
-        """Run a statement; a transaction that a killed writer left unfinished is rolled back first."""
+        """Run a statement; if a killed process left a transaction unfinished, roll that transaction back first."""
         self._looks = 0
         try:
             return super().execute(statement, parameters)
@@ -74,16 +77,16 @@ class Reader(sqlite3.Connection):
 
 
 def create_file(path: Path, schema: Schema) -> None:
-    """Create a file with empty tables."""
+    """Create an SQLite file with the empty tables and indexes of a schema."""
     with sqlite_errors(path), closing(sqlite3.connect(path)) as base:
         base.executescript("".join(schema))
 
 
 def open_reader(path: Path, limit: float, required: Schema, optional: Schema = ()) -> Reader:
-    """Open a file for reading; one thread at a time may use the connection.
+    """Open an SQLite file for reading; one thread at a time may use the connection.
 
     Args:
-        path: the file.
+        path: the SQLite file.
         limit: seconds to wait while another process has locked the file.
         required: the tables and indexes that the file must have.
         optional: further tables and indexes that the file may have.
@@ -92,7 +95,7 @@ def open_reader(path: Path, limit: float, required: Schema, optional: Schema = (
         The connection; the caller closes it.
 
     Raises:
-        InputError: the file is missing or damaged, or has other tables, indexes, views or triggers.
+        InputError: the file is missing or damaged, or has tables, indexes, views or triggers that nestvec never makes.
     """
     _require_plain_file(path)
     with sqlite_errors(path, limit):
@@ -108,15 +111,17 @@ def open_reader(path: Path, limit: float, required: Schema, optional: Schema = (
 
 
 def open_writer(path: Path, limit: float) -> sqlite3.Connection:
-    """Open a file for writing that `open_reader` has checked; raises InputError if this could harm another file.
+    """Open an SQLite file for writing, after `open_reader` has checked it.
 
+    Raises InputError if the file is a symbolic link, or if its journal names another file, which SQLite would delete.
     `limit` is the seconds to wait while another process has locked the file.
     """
     if path.is_symlink():
-        raise InputError("is a symbolic link", "a regular file in the index's folder, to write to it", file=path)
+        raise InputError("is a symbolic link", "a regular file, because nestvec writes to it", file=path)
     journal = path.with_name(f"{path.name}-journal")
     if journal.is_file() and journal.read_bytes()[-8:] == _NAMED:
-        raise InputError("names another file, which SQLite would delete", "a journal that nestvec left", file=journal)
+        problem = "is a journal that names another file, which SQLite would delete"
+        raise InputError(problem, "a journal that nestvec wrote", file=journal)
     base = _connect(path, limit, "rw", sqlite3.Connection)
     base.execute("PRAGMA cache_spill = OFF")  # so that a writer locks readers out only while it commits
     return base
@@ -124,7 +129,10 @@ def open_writer(path: Path, limit: float) -> sqlite3.Connection:
 
 @contextmanager
 def sqlite_errors(path: Path, limit: float = 0) -> Iterator[None]:
-    """Translate SQLite's errors about a file into nestvec's; `limit`, in seconds, is quoted if the file is locked."""
+    """Open a `with` block that turns SQLite's errors about a file into nestvec's errors.
+
+    `limit` is the seconds that SQLite waits for a locked file; the error message names it.
+    """
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -142,7 +150,7 @@ def sqlite_errors(path: Path, limit: float = 0) -> Iterator[None]:
 
 
 def _connect(path: Path, limit: float, mode: str, kind: type[_Connection]) -> _Connection:
-    """Connect for one thread at a time; transactions begin only with an explicit BEGIN."""
+    """Open an SQLite connection for one thread at a time; transactions begin only with an explicit BEGIN."""
     url = f"file:{quote(str(path.absolute()))}?mode={mode}"
     base = sqlite3.connect(url, limit, isolation_level=None, check_same_thread=False, factory=kind, uri=True)
     for setting in ("trusted_schema = OFF", "cell_size_check = ON"):
@@ -151,9 +159,9 @@ def _connect(path: Path, limit: float, mode: str, kind: type[_Connection]) -> _C
 
 
 def _require_plain_file(path: Path) -> None:
-    """Raise InputError unless the path is a regular file with a rollback journal.
+    """Raise InputError unless the path is a regular file, and an SQLite file in journal mode "rollback".
 
-    For a file of another journal mode, SQLite would read more files.
+    In another journal mode, SQLite would read further files beside this one.
     """
     if not path.is_file():
         raise InputError("is not a file" if path.exists() else "is missing", EXPECTED, file=path)
@@ -164,13 +172,13 @@ def _require_plain_file(path: Path) -> None:
 
 
 def _check_schema(base: sqlite3.Connection, path: Path, required: Schema, optional: Schema) -> None:
-    """Raise InputError if the file lacks a required table or index, or has anything that is not in the schema."""
+    """Raise InputError if an SQLite file lacks a required table or index, or has any that nestvec does not make."""
     found = {row[1]: row for row in base.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema")}
     wanted = _describe_schema(required)
     known = _describe_schema(required + optional)
     for name, row in found.items():
         if row != known.get(name):
-            problem = f"is damaged: its {str(row[0])[:40]} {str(name)[:40]!r} is not nestvec's"
+            problem = f"is damaged: its {str(row[0])[:40]} {str(name)[:40]!r} was not made by nestvec"
             raise InputError(problem, EXPECTED, file=path)
     missing = next((name for name in wanted if name not in found), None)
     if missing:
@@ -179,7 +187,7 @@ def _check_schema(base: sqlite3.Connection, path: Path, required: Schema, option
 
 @lru_cache(maxsize=8)
 def _describe_schema(schema: Schema) -> dict[str, tuple[str, ...]]:
-    """Return SQLite's description of each table and index of a schema, by its name."""
+    """Return SQLite's own record (type, name, table, CREATE statement) of each table and index of a schema, by name."""
     with closing(sqlite3.connect(":memory:")) as base:
         base.executescript("".join(schema))
         return {row[1]: row for row in base.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema")}

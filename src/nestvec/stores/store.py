@@ -1,7 +1,7 @@
-"""The interface that every store implements, and the types of its arguments and results.
+"""The interface that every store of a search index implements, and the types of its arguments and results.
 
-A store holds documents with their vectors and finds the best documents for a query. Its `About` describes what it
-serves and names the model, so that a query is never compared with the vectors of a different model.
+A store keeps documents with their vectors and finds the best documents for a query. Its `About` records the model and
+the vector format, so that a query is never compared with the vectors of a different model.
 """
 
 from __future__ import annotations
@@ -47,12 +47,15 @@ PLAIN_NUMBER = r"-?(0|[1-9][0-9]{0,14})([.][0-9]{1,15})?"  # no leading zeros: a
 
 
 def read_plain_number(text: str) -> float | None:
-    """Read a text that is written as a plain number, such as `19.90`; None for other text, such as `007` or `1e5`."""
+    """Convert a text such as `19.90` to a number; returns None for text that may be a name, such as `007` or `1e5`."""
     return float(text) if re.fullmatch(PLAIN_NUMBER, text) else None
 
 
 def _write_stage(stage: VectorFormat) -> dict[str, Any]:
-    """A stage as JSON; `axes` is written only if true, so that indexes without axes keep their earlier form."""
+    """Convert a vector format to JSON; the key `axes` (principal axes) is written only if it is true.
+
+    Indexes without principal axes therefore look as in earlier versions of nestvec.
+    """
     return {"dimension": stage.dimension, "precision": stage.precision} | ({"axes": True} if stage.axes else {})
 
 
@@ -62,20 +65,21 @@ def _read_stage(value: Mapping[str, Any]) -> VectorFormat:
 
 @dataclass(frozen=True)
 class About:
-    """Describes what an index serves.
+    """Describes an index: the model of its vectors, their format, and the settings of keyword search.
 
     Attributes:
-        system: the system whose vectors the index holds.
+        system: the system (model) whose vectors the index holds.
         model_sha256: SHA-256 of the model's weights; queries must be encoded by the same model.
-        full_dimension: width of the vectors that are given to the store.
-        stages: the format of the vectors that are searched; or two formats, the shortlist's and that of the vectors
-            that re-rank the shortlist.
-        shortlist: number of documents that the first of two stages passes to the second.
-        schema: version of the store's format; from 2 on, ids are kept byte for byte; 3 is an index with keyword search.
-        hybrid: how words match, and how keyword scores fuse with vector scores; None if the index holds vectors alone.
-        fuses: whether a search that names no mode fuses words and vectors, as the run recommends.
-        model: SHA-256 of each thing that decides the model's vectors, by its name; empty in an index of an earlier
-            nestvec.
+        full_dimension: dimension of the vectors that are given to the store, before it shortens and encodes them.
+        stages: the format of the stored vectors. With two formats, a search finds a shortlist with vectors of the first
+            and re-ranks it with vectors of the second.
+        shortlist: with two formats, the number of documents that are re-ranked.
+        schema: version of the index's format: 1 has escaped document ids, 2 unchanged ids, 3 also keyword search.
+        hybrid: settings of keyword search and of its fusion with vector search; None for an index without keyword
+            search.
+        fuses: whether a search fuses keyword and vector scores if its request names no mode; the run recommends this.
+        model: SHA-256 of each file or setting that determines the model's vectors, by its name; empty in an index that
+            an earlier version of nestvec built.
     """
 
     system: str
@@ -89,20 +93,28 @@ class About:
     model: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Mark an index with keyword search, so that an older nestvec without keyword search refuses to open it."""
+        """Give an index with keyword search schema 3, so that a nestvec too old for keyword search does not open it."""
         if self.hybrid is not None:
             object.__setattr__(self, "schema", _WITH_WORDS)
 
     def require_words(self, place: object) -> Hybrid:
-        """Return how words match and fuse; raises InputError, naming the place, if the index holds vectors alone."""
+        """Return the settings of keyword search; raises InputError if the index was built without keyword search.
+
+        The error message names the index by `place`.
+        """
         if self.hybrid is None:
             raise InputError(
-                "holds no words, only vectors", "the mode vectors, or an index built without --alone", file=place
+                "holds no words for keyword search, only vectors",
+                "a search in mode vectors, or an index built without --alone",
+                file=place,
             )
         return self.hybrid
 
     def require_same(self, prepared: About | None, place: object) -> None:
-        """Raise InputError, naming the place, if vectors were prepared for an index that serves something else."""
+        """Raise InputError if vectors were encoded for `prepared`, and the index was rebuilt for something else since.
+
+        The error message names the index by `place`. If `prepared` is None, nothing is checked.
+        """
         if prepared not in (None, self):
             problem = f"was built anew by another process meanwhile, for {self.system} at {self.served.name}"
             raise InputError(
@@ -111,17 +123,17 @@ class About:
 
     @property
     def served(self) -> VectorFormat:
-        """The format of the vectors that give the final scores: the last stage's."""
+        """The vector format that gives a search's final scores: with two formats, the one that re-ranks."""
         return self.stages[-1]
 
     def stored_id(self, identifier: str) -> str:
-        """The id as this index stores it: unchanged, or cleaned and percent-encoded in an index of nestvec 0.1."""
+        """Return a document's id as this index stores it: unchanged, or percent-encoded in an index of nestvec 0.1."""
         if self.schema > _ESCAPED_IDS:
             return identifier
         return trec_id(" ".join(html.unescape(identifier).split()))
 
     def to_json(self) -> dict[str, Any]:
-        """Convert to values for JSON; an index without keyword search keeps the form of earlier versions."""
+        """Convert the description to values for JSON; keys of keyword search are left out if the index has none."""
         values = asdict(self)
         values["stages"] = [_write_stage(stage) for stage in self.stages]
         del values["hybrid"], values["fuses"]
@@ -131,9 +143,10 @@ class About:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], place: object) -> About:
-        """Read what `to_json` returned.
+        """Make the description of an index from the JSON values that nestvec stored with the index.
 
-        Raises InputError, which names the place, if a value is missing or wrong, or if a newer nestvec wrote the index.
+        Raises InputError, which names the index by `place`, if a value is missing or wrong, or if a newer nestvec built
+        the index.
         """
         schema = values.get("schema")
         if not isinstance(schema, int) or schema > SCHEMA:
@@ -156,12 +169,12 @@ class About:
                 file=place,
             ) from error
         if not (1 <= len(stages) <= 2 and all(1 <= stage.dimension <= about.full_dimension for stage in stages)):
-            problem = f"is damaged: it lists {len(stages)} points for vectors of {about.full_dimension} dimensions"
-            wanted = "one or two points of no more dimensions than the vectors: build the index again"
+            problem = f"is damaged: it has {len(stages)} vector formats for {about.full_dimension} dimensions"
+            wanted = "one or two vector formats of no more dimensions than the vectors: build the index again"
             raise InputError(problem, wanted, file=place)
         if about.shortlist < 1:
             problem = f"is damaged: shortlist is {about.shortlist}"
-            raise InputError(problem, "1 or more: build the index again", file=place)
+            raise InputError(problem, "a shortlist of 1 document or more: build the index again", file=place)
         return about
 
 
@@ -170,10 +183,11 @@ class Batch:
     """A batch of documents to be written to a store.
 
     Attributes:
-        ids: n ids; if an id occurs more than once, its last document counts.
-        texts: n texts.
-        vectors: (n, full dimension) float32, rows of unit length.
-        fields: n mappings of names to text or numbers, to filter by; a field that a document lacks is left out.
+        ids: the id of each document; of documents with the same id, only the last is kept.
+        texts: the text of each document.
+        vectors: float32 array with a row of unit length for each document, in the system's full dimension.
+        fields: for each document, a mapping of field names to text or numbers, for filters; fields that the document
+            lacks are left out.
 
     Raises:
         InputError: a vector holds NaN or infinity.
@@ -185,7 +199,7 @@ class Batch:
     fields: Sequence[Mapping[str, Value]]
 
     def __post_init__(self) -> None:
-        """Refuse vectors with NaN or infinity, which would spoil every score that they take part in."""
+        """Raise InputError if a vector contains NaN or infinity, because its scores would be meaningless."""
         if (wrong := ~np.isfinite(self.vectors).all(axis=1)).any():
             name = self.ids[int(np.argmax(wrong))]
             raise InputError(f"the vector of document {name!r} holds NaN or infinity", "finite numbers")
@@ -197,8 +211,8 @@ class Hit:
 
     Attributes:
         id: the document's id.
-        score: for a search by vectors, the cosine of query and document as exact as the precision allows, about
-            -1 to 1; for a search by words, the BM25 score, above 0; for a fused search, the fused score.
+        score: in a vector search, the cosine of query and document as exact as the precision allows, about -1 to 1; in
+            a keyword search, the BM25 score, above 0; in a fused search, the fused score.
         text: the document's text.
         fields: the document's fields, as they were added.
     """
@@ -228,13 +242,13 @@ class Condition:
     value: str
 
     def __post_init__(self) -> None:
-        """Refuse unknown signs: the sign becomes a part of an SQL statement."""
+        """Raise ValueError if the comparison sign is unknown, because the sign becomes a part of an SQL statement."""
         if self.sign not in _OPERATORS:
             raise ValueError(f"sign must be one of {' '.join(_OPERATORS)}; got {self.sign!r}")
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Read a condition as typed: a field's name without any of = ! < >, then a sign, then a value."""
+        """Parse a condition such as `price<=20`: a field's name without any of = ! < >, then a sign, then a value."""
         match = re.fullmatch(r"([^=!<>]+)(!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)  # linear in any text's length
         if not match or not match[1].strip():
             wanted = "a field, one of = != < <= > >=, and a value, such as price<=20"
@@ -243,7 +257,7 @@ class Condition:
 
     @property
     def number(self) -> float | None:
-        """The value as a number; None if it is not a finite number."""
+        """The condition's value as a number; None if the value is not a finite number."""
         try:
             number = float(self.value)
         except ValueError:
@@ -251,7 +265,7 @@ class Condition:
         return number if math.isfinite(number) else None
 
     def holds(self, fields: Mapping[str, Value]) -> bool:
-        """Whether a document's fields fulfil the condition; the stores' SQL must give the same answer."""
+        """Whether a document with these fields fulfils the condition; SQL conditions must give the same answer."""
         value = fields.get(self.name)
         if value is None:
             return False
@@ -264,90 +278,99 @@ class Condition:
 
 
 class Store(Protocol):
-    """An index of documents. If a process is killed inside any method, the store stays intact.
+    """The interface of a search index of documents, in a folder or in PostgreSQL.
 
-    A method that reads sees one consistent state of the index, from before or after another process's write.
+    A method that reads sees the index as it was before or after another process's write, never in between. If the
+    process is killed inside any method, the index stays intact.
     """
 
     @property
     def about(self) -> About | None:
-        """What the index serves; None if no index was built yet."""
+        """Description of the index: its system, vector formats and search settings; None before the first build."""
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
-        """Build a new index; the present index, if any, serves until the new one is complete and replaces it.
+        """Build a new index; searches use the present index, if any, until the new index is complete and replaces it.
 
         Args:
-            about: what the new index serves.
-            codecs: fitted codecs, one for each of its stages.
+            about: description of the new index.
+            codecs: fitted codecs, one for each vector format in `about.stages`.
             batches: the documents; if an id occurs again, the later document replaces the earlier one.
         """
 
     def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
-        """Add documents and replace those whose ids exist; each batch is written completely or not at all.
+        """Add documents to the index; a document whose id exists already replaces the old document.
+
+        Each batch is written completely or not at all.
 
         Args:
             batches: the documents.
-            about: what the vectors were made for, which the index must still serve; None skips this check.
+            about: description of the index for which the vectors were encoded; None skips the check that it still
+                applies.
 
         Raises:
-            InputError: the index was built anew and serves something else.
+            InputError: the index was rebuilt meanwhile and its description differs from `about`.
         """
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed; unknown ids are skipped."""
+        """Remove the documents with the given ids and return how many were removed; unknown ids are skipped."""
 
     def one_state(self) -> AbstractContextManager[About]:
-        """Open a block in which all reads of this thread see one state of the index.
+        """Open a `with` block in which all reads of this thread see the same state of the index.
 
-        Don't write inside the block, and keep it short: a build waits until such blocks end, and in the embedded store
-        every other writer waits, too.
+        Don't write to the index inside the block, and keep it short: a build waits until such blocks end, and in the
+        embedded index all writers wait.
 
         Returns:
-            A context manager that gives what the index serves in that state.
+            A context manager that gives the description of the index in that state.
 
         Raises:
             InputError: no index was built yet.
         """
 
     def version(self) -> object:
-        """A value that compares unequal to earlier values once the documents have changed."""
+        """Return a value that changes whenever documents are added, replaced or removed."""
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """Return the ids that no document has, in the order given, without repeats."""
+        """Return those of the given ids that no document in the index has, each once, in the order given."""
 
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by their vectors.
+        """Find the documents whose vectors are most similar to each query's vector.
 
         Args:
-            queries: (q, full dimension) float32, rows of unit length.
+            queries: float32 array with a vector of unit length for each query, in the system's full dimension.
             k: most documents to return for each query, at least 1.
-            where: conditions; a document must fulfil all of them.
-            exact: skip the approximate index, if the store has one, and compare all documents.
+            where: conditions of a filter; a returned document fulfils all of them.
+            exact: compare the query with all documents, even if the store has an approximate index.
 
         Returns:
-            q lists of at most k hits, best first; of equal scores, the greater id first, compared byte by byte.
+            For each query a list of at most k documents, best first; of equal scores, the greater id first, compared
+            byte by byte.
         """
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Return the q queries as keyword search uses them: spelling corrected, or unchanged without correction."""
+        """Return the queries with corrected spelling, as keyword search uses them.
+
+        They are returned unchanged if the index does not correct spelling.
+        """
 
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
-        """Find the best documents for each query by BM25; the queries are corrected first, see `correct`.
+        """Find the best documents for each query by keyword search (BM25), after correcting the query's spelling.
 
-        BM25's statistics count all documents in the index, also those that the conditions leave out.
+        BM25 takes its word statistics from all documents in the index, including those that the filter leaves out.
 
         Args:
-            texts: q queries.
+            texts: the queries' texts.
             k: most documents to return for each query, at least 1.
-            where: conditions; a document must fulfil all of them.
+            where: conditions of a filter; a returned document fulfils all of them.
 
         Returns:
-            q lists of at most k hits, best first, ties as in `search`; every hit shares a word with the query.
+            For each query a list of at most k documents, best first; of equal scores, the greater id first. Every
+            document shares a word with the query.
 
         Raises:
-            InputError: the index holds vectors alone.
+            InputError: the index was built without keyword search.
         """
 
     def search_fused(
@@ -359,25 +382,25 @@ class Store(Protocol):
         exact: bool = False,
         weight: float | None = None,
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by words and vectors together.
+        """Find the best documents for each query by fused keyword and vector scores.
 
-        Candidates are the `lexical.fusion.CANDIDATES` best documents of each search (by words, by vectors) that fulfil
-        the conditions, or the k best if k is greater. Both searches score every candidate, and `Hybrid.fusion` combines
-        the two scores. Spelling is corrected for the search by words only.
+        Candidates are the 100 best documents of keyword search and the 100 best of vector search that pass the filter,
+        or the k best of each if k is greater. Each candidate gets both scores, which `Hybrid.fusion` combines. Spelling
+        is corrected for keyword search only.
 
         Args:
-            texts: q queries.
-            queries: (q, full dimension) float32 vectors of the same queries, rows of unit length.
+            texts: the queries' texts.
+            queries: float32 array with a vector of unit length for each query, in the system's full dimension.
             k: most documents to return for each query, at least 1.
-            where: conditions; a document must fulfil all of them.
-            exact: skip the approximate index, if the store has one, and compare all documents.
-            weight: weight of the keyword score, 0 to 1; None takes the fitted weight.
+            where: conditions of a filter; a returned document fulfils all of them.
+            exact: compare the query's vector with all documents, even if the store has an approximate index.
+            weight: weight of the keyword score, from 0 to 1; None takes the fitted weight.
 
         Returns:
-            q lists of at most k hits, best first, ties as in `search`.
+            For each query a list of at most k documents, best first; of equal scores, the greater id first.
 
         Raises:
-            InputError: the index holds vectors alone.
+            InputError: the index was built without keyword search.
         """
 
     def __len__(self) -> int:
@@ -387,4 +410,4 @@ class Store(Protocol):
         """Size of the index on disk, in bytes."""
 
     def close(self) -> None:
-        """Close all files and connections."""
+        """Close all files and connections of the index."""

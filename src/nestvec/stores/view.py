@@ -1,4 +1,4 @@
-"""Searches the embedded store by vectors, by words, or by both, within the documents that a filter leaves."""
+"""Searches an embedded index by vectors, keywords or both, among all documents or those that pass a filter."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _FEW = 4  # if a filter leaves fewer than one in four rows, only the codes of th
 
 @dataclass(frozen=True)
 class View:
-    """The part of a generation that a search looks at: all its documents, or those that fulfil a filter.
+    """The documents of an embedded index that a search may return: all, or those that pass a filter.
 
     Attributes:
-        generation: holds the documents, codes and words.
-        parts: the codes to search.
-        live: (rows,) whether each row may be returned.
-        pool: threads that search the codes.
-        is_filtered: whether a filter is set.
+        generation: the open build of the index that holds the documents, vectors and postings.
+        parts: the stored vectors to compare with the query.
+        live: boolean for each row of the generation: whether its document may be returned.
+        pool: threads that search the vectors.
+        is_filtered: whether the search has a filter.
     """
 
     generation: Generation
@@ -49,11 +49,14 @@ class View:
     is_filtered: bool
 
     def find_by_vectors(self, query: NDArray[np.float32], k: int) -> list[Hit]:
-        """Find the k best documents for a (full dimension,) float32 query of unit length, best first."""
+        """Find the k documents whose vectors are most similar to the query's, best first.
+
+        `query` is a float32 vector of unit length, in the system's full dimension.
+        """
         return self._read_hits(*self._search_vectors(query, k))
 
     def find_by_words(self, text: str, k: int) -> list[Hit]:
-        """Find the k best documents for a query by BM25, best first."""
+        """Find the k best documents for a query by keyword search (BM25), best first."""
         return self._read_hits(*self._search_words(self.generation.words.ask(text), k))
 
     def find_by_both(self, text: str, query: NDArray[np.float32], k: int, fusion: Fusion) -> list[Hit]:
@@ -67,7 +70,10 @@ class View:
         return self._read_hits(*self._keep_best(*fuse_one(vectors, words, fusion), k))
 
     def _search_vectors(self, query: NDArray[np.float32], k: int) -> ScoredRows:
-        """Find the k best rows by their codes; the result is in any order."""
+        """Find the rows of the k documents most similar to the query's vector, with their scores, in any order.
+
+        In an index with two vector formats, the second re-ranks a shortlist that the first finds.
+        """
         about = self.generation.about
         two = len(about.stages) > 1
         wanted = max(k, about.shortlist) if two else k
@@ -79,27 +85,31 @@ class View:
         return self._keep_best(*self._rank_by_stage(1, query, rows, k), k) if two else (rows, scores)
 
     def _search_words(self, asked: AskedWords, k: int) -> ScoredRows:
-        """Find the k best rows by their words; the result is in any order."""
+        """Find the rows of the k documents with the highest BM25 scores, with these scores, in any order."""
         rows, scores = asked.find_best(k, self.live if self.is_filtered else None)
         return self._keep_best(*self._keep_first_ties(rows, scores, k), k)
 
     def _rank_by_stage(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> ScoredRows:
-        """Find the k best of (r,) rows by exact scores at a stage, highest first, and all that tie with the k-th."""
+        """Find the k best of the given rows by exact vector scores, highest first, and all that tie with the k-th.
+
+        `stage` is the number of the vector format to use: 0 for the first, 1 for the one that re-ranks.
+        """
         codec = self.generation.codecs[stage]
         asked = codec.cut(query[None])[0]
         return rank_rows(codec, asked, rows, partial(self.generation.codes_at, stage), k)
 
     def _score_by_vectors(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Score (r,) rows by the vectors of the last stage; gives (r,) scores."""
+        """Compute the vector scores of the given rows for a query; with two vector formats, the second is used."""
         about, codec = self.generation.about, self.generation.codecs[-1]
         codes = self.generation.codes_at(len(about.stages) - 1, rows)
         pairs = np.zeros(len(rows), dtype=np.int64), np.arange(len(rows))
         return score_pairs(codec.cut(query[None]), codes, codec.decode, *pairs)
 
     def _keep_first_ties(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> ScoredRows:
-        """Drop rows that cannot win a tie: those that tie with k earlier rows of their segment, which is in tie order.
+        """Drop rows that cannot be among the k best, to look up fewer ids when scores are equal.
 
-        `rows` are (r,) and ascending.
+        A segment's documents are sorted by id, the greatest first. So of the rows that share the k-th highest score,
+        only the first k of each segment are kept. `rows` must be ascending.
         """
         if len(rows) <= k:
             return rows, scores
@@ -111,7 +121,7 @@ class View:
         return rows[kept], scores[kept]
 
     def _keep_best(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> ScoredRows:
-        """Keep the k best of (r,) rows, in any order; of rows with equal scores, those with the greater ids."""
+        """Keep the k rows with the highest scores, in any order; of equal scores, those with the greater ids."""
         if len(rows) <= k:
             return rows, scores
         least = _least_of(scores, k)
@@ -124,7 +134,7 @@ class View:
         return rows[kept], scores[kept]
 
     def _read_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
-        """Read the documents of (r,) rows; gives them best first."""
+        """Read the documents of the given rows and sort them by score, best first."""
         score = dict(zip(rows.tolist(), scores.tolist(), strict=True))
         documents = self.generation.documents_at(rows)
         documents.sort(key=lambda document: (score[document.row], document.id.encode()), reverse=True)
@@ -132,13 +142,13 @@ class View:
 
 
 def _least_of(scores: NDArray[np.float32], k: int) -> np.float32:
-    """Return the k-th highest of more than k scores."""
+    """Return the k-th highest score; there must be more than k scores."""
     least: np.float32 = np.partition(scores, len(scores) - k)[len(scores) - k]
     return least
 
 
 def filter_generation(generation: Generation, where: Sequence[Condition], pool: Executor) -> View:
-    """Make a view of the documents that fulfil all conditions, or of all documents if there are no conditions."""
+    """Prepare a search among the documents that fulfil all conditions in `where`; without conditions, among all."""
     live = generation.live_rows()
     parts = [Part(segment.scans[0], segment.first) for segment in generation.segments]
     if where:

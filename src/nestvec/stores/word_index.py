@@ -1,8 +1,8 @@
-"""Keyword search of the embedded store: BM25 over the documents of one state of the index, as in the evaluation.
+"""Keyword search of an embedded index: BM25 with the same scores as in the evaluation.
 
-Words that many documents contain have little weight and take most of the time. They are processed last, and skipped
-once documents without any of the rarer words can no longer be among the best (Turtle & Flood 1995): over a million
-titles, a search takes 0.5 ms instead of 5 ms. The remaining candidates are scored exactly, adding up in `Bm25`'s order.
+Words that many documents contain have little weight and take most of the time. A search reads the rarer words of the
+query first. It skips the frequent words once documents without any rarer word can no longer be among the best (Turtle &
+Flood 1995): over a million titles, a search takes 0.5 ms instead of 5 ms. The candidates are then scored by all words.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _SLACK = 1 - 1e-6  # float64 sums whose ratio is closer to 1 may round to the sa
 
 
 class _AskedWord(NamedTuple):
-    """A word of a query that some documents contain.
+    """A word of a query, and the documents that contain the word.
 
     Attributes:
-        rows: (n,) rows of these documents, ascending.
-        counts: (n,) how often each document contains the word.
-        rarity: see `bm25.weigh_rarity`.
+        rows: row numbers of these documents, ascending.
+        counts: how often each of these documents contains the word.
+        rarity: the word's idf.
         times: how often the query contains the word.
     """
 
@@ -49,18 +49,18 @@ class _AskedWord(NamedTuple):
 
     @property
     def most(self) -> float:
-        """The most that the word can add to a score."""
+        """The most that the word can add to the BM25 score of any document."""
         return self.times * self.rarity
 
 
 class WordIndex:
-    """A keyword index over all segments; see the module. One thread at a time may search it.
+    """The keyword index (BM25) over all segments of an embedded index. One thread at a time may search it.
 
     Args:
         postings: the postings of all segments, in the order of their rows.
-        live: (rows,) whether each row holds a document.
-        settings: how words match, and BM25's parameters.
-        look_up: finds the spans of words in the segments.
+        live: boolean for each row: whether its document is still in the index.
+        settings: how texts are split into words, and BM25's parameters.
+        look_up: finds where each segment's postings of given words begin and end.
         read_texts: yields the texts of all documents; spelling correction learns its vocabulary from them.
     """
 
@@ -81,11 +81,11 @@ class WordIndex:
         self._sums = np.zeros(len(live))  # 0 between searches
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Return the queries with corrected spelling; see `Store.correct`."""
+        """Return the queries with corrected spelling, or unchanged if the index does not correct spelling."""
         return self._corrector.correct(texts) if self._corrector else list(texts)
 
     def ask(self, text: str) -> AskedWords:
-        """Correct a query and find the documents that contain its words."""
+        """Correct a query's spelling and find the documents that contain any of its words."""
         asked = Counter(split_words(self.correct([text]), self._settings.forms)[0])
         spans = self._look_up(list(asked))
         found = (self._find_word(spans[word], asked[word]) for word in sorted(spans))  # in the order of BM25's sums
@@ -93,12 +93,16 @@ class WordIndex:
 
     @cached_property
     def _corrector(self) -> Corrector | None:
-        """Corrects the spelling of queries; None if the run used no correction."""
+        """The object that corrects the spelling of queries; None if the index does not correct spelling."""
         rules = self._settings.correction
         return Corrector.of(self._read_texts(), self._settings.forms, rules) if rules else None
 
     def _find_word(self, spans: Mapping[int, Span], times: int) -> _AskedWord:
-        """Collect a word's documents from all segments; `spans` are by segment number."""
+        """Collect the documents that contain a word from the postings of all segments.
+
+        `spans` says for each segment's number where its postings of the word begin and end; `times` is how often the
+        query contains the word.
+        """
         entries = [self._postings[number].find(span) for number, span in sorted(spans.items())]
         rows, counts = entries[0] if len(entries) == 1 else np.concatenate(entries, axis=1)
         if self._documents < len(self._live):
@@ -109,12 +113,12 @@ class WordIndex:
 
 @dataclass(frozen=True)
 class AskedWords:
-    """The words of a query and the documents that contain them.
+    """The words of a query, and the documents that contain them.
 
     Attributes:
-        words: the query's words that some document contains, in the order in which BM25 adds them up.
-        damp: (rows,) see `bm25.damp_lengths`.
-        sums: (rows,) zeros, used as working memory; each search sets them back to zeros.
+        words: the query's words that at least one document contains, in alphabetical order.
+        damp: BM25's length normalisation of each row's document.
+        sums: a zero for each row, used as working memory; each search sets it back to zero.
     """
 
     words: Sequence[_AskedWord]
@@ -122,14 +126,14 @@ class AskedWords:
     sums: NDArray[np.float64]
 
     def find_best(self, k: int, allowed: NDArray[np.bool_] | None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Find candidates that are certain to include the k best documents and all that tie with the k-th.
+        """Find candidates that are certain to include the k documents with the highest BM25 scores, ties included.
 
         Args:
-            k: number of documents, at least 1.
-            allowed: (rows,) whether each row may be returned; None allows all.
+            k: number of documents to find, at least 1.
+            allowed: boolean for each row: whether its document may be returned; None allows all.
 
         Returns:
-            (n,) rows, ascending, and their scores, each above 0.
+            The candidates' row numbers, ascending, and their BM25 scores, each above 0.
         """
         rarest = sorted(self.words, key=lambda word: -word.most)
         rests = list(accumulate(word.most for word in reversed(rarest)))[::-1]  # the most that the words left can add
@@ -146,7 +150,7 @@ class AskedWords:
         return rows, self.score(rows)
 
     def score(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Compute the (n,) BM25 scores of (n,) ascending rows."""
+        """Compute the query's BM25 scores of the documents in the given rows, which must be ascending."""
         scores = np.zeros(len(rows))
         for word in self.words:
             place = np.minimum(np.searchsorted(word.rows, rows), len(word.rows) - 1)
@@ -155,13 +159,13 @@ class AskedWords:
         return scores.astype(np.float32)
 
     def _find_least(self, reached: NDArray[np.int64], k: int) -> float:
-        """Return the k-th highest sum so far among (n,) rows; 0 if there are fewer than k rows."""
+        """Return the k-th highest score so far among the candidates' rows; 0 if there are fewer than k candidates."""
         if len(reached) < k:
             return 0.0
         return float(np.partition(self.sums[reached], len(reached) - k)[len(reached) - k])
 
     def _add_word(self, word: _AskedWord, allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-        """Add a word's weights to the sums; returns the rows that no earlier word had reached."""
+        """Add a word's BM25 weights to the scores of its documents; returns rows that contain no earlier word."""
         kept = slice(None) if allowed is None else np.flatnonzero(allowed[word.rows])
         rows: NDArray[np.int64] = word.rows[kept].astype(np.int64)
         sums = self.sums[rows]
@@ -169,5 +173,5 @@ class AskedWords:
         return np.asarray(rows[sums == 0])
 
     def _weigh(self, word: _AskedWord, places: slice | NDArray[np.int64]) -> NDArray[np.float64]:
-        """Compute what a word adds to the scores of documents; `places` index the word's rows."""
+        """Compute what a word adds to the BM25 scores of some of its documents, given by places in `word.rows`."""
         return word.times * weigh_words(word.rarity, word.counts[places], self.damp[word.rows[places]])
