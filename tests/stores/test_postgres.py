@@ -557,7 +557,7 @@ def test_full_disk_is_one_message(url, store, vectors, queries):
             "FUNCTION full_disk()"
         )
     try:
-        with pytest.raises(NestvecError, match="no room left") as refused:
+        with pytest.raises(NestvecError, match="no space left") as refused:
             build(store, vectors[:10])
         assert str(refused.value).count("\n") == 0
     finally:
@@ -571,7 +571,7 @@ def test_lost_connection_is_said_and_made_again(url, store, vectors, queries):
     before = pairs(store.search(queries, 10))
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-    with pytest.raises(NestvecError, match="the server is gone"):
+    with pytest.raises(NestvecError, match="did not complete a statement"):
         store.search(queries, 10)
     assert pairs(store.search(queries, 10)) == before
 

@@ -243,7 +243,7 @@ def test_a_build_that_finds_no_room_for_words_leaves_the_old_index(url, store, m
             lambda: world.put_into(store),
             lambda: store.upsert([Batch(["x"], ["w0"], world.vectors[:1], [{}])]),
         ):
-            with pytest.raises(NestvecError, match="no room left"):
+            with pytest.raises(NestvecError, match="no space left"):
                 work()
     assert lists(store, world) == before
     assert tables(url) == there

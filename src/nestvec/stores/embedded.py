@@ -280,7 +280,10 @@ class EmbeddedStore:
 
     @contextmanager
     def _write_lock(self) -> Iterator[None]:
-        """Let only one process write to the index at a time; first remove files that killed processes left behind."""
+        """Open a `with` block in which only this process may write to the index.
+
+        First remove the files that killed processes left behind.
+        """
         follow_links(self._folder).mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
             sweep(self._folder)

@@ -1,1 +1,1 @@
-"""The store that keeps an index in a PostgreSQL server with pgvector."""
+"""The store that keeps a search index in a PostgreSQL database with the extension pgvector."""

@@ -1,4 +1,7 @@
-"""Reads and writes the table `nestvec_indexes`: what each index serves, its codecs, and its table of documents."""
+"""Reads and writes the table `nestvec_indexes`, which has one row for each search index in a PostgreSQL database.
+
+The row holds the index's description, its codecs, and the name of the table with the index's documents.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,12 @@ _FREE_NAME = "a database without a table of this name, or nestvec's own table"
 
 @dataclass(frozen=True)
 class Entry:
-    """The entry of an index in `nestvec_indexes`.
+    """The row of one index in the table `nestvec_indexes`.
 
     Attributes:
         name: the index's name.
-        columns: the columns of its table of documents, with what the index serves and its codecs.
-        table: name of the table of documents.
+        columns: the columns that hold the vectors, with the index's description and codecs.
+        table: name of the table that holds the documents.
     """
 
     name: str
@@ -46,9 +49,9 @@ class Entry:
 
 
 def find_entry(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> Entry | None:
-    """Find the entry of an index; gives None if there is none.
+    """Read the row of an index from `nestvec_indexes`; returns None if there is no such index.
 
-    Raises InputError if the entry is damaged or a newer nestvec's, or if another program made the table.
+    Raises InputError if the row is damaged or was written by a newer nestvec, or if another program made the table.
     """
     row = _read_row(connection, name, place)
     if row is None:
@@ -61,13 +64,16 @@ def find_entry(connection: psycopg.Connection[tuple[Any, ...]], name: str, place
 
 
 def find_table(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> str | None:
-    """Find the name of an index's table of documents, even if its entry is damaged: a build then replaces the table."""
+    """Read the name of the table that holds an index's documents; returns None if there is no such index.
+
+    This works even if the index's codecs or description are damaged, so that a new build can replace the table.
+    """
     row = _read_row(connection, name, place)
     return str(row[2]) if row else None
 
 
 def save_entry(connection: psycopg.Connection[tuple[Any, ...]], entry: Entry) -> None:
-    """Write an index's entry, replacing the present one."""
+    """Write the row of an index to the table `nestvec_indexes`, replacing the present row."""
     about = entry.columns.about
     names = [stage.name for stage in about.stages]
     with tempfile.TemporaryDirectory(prefix="nestvec-") as folder:
@@ -78,7 +84,7 @@ def save_entry(connection: psycopg.Connection[tuple[Any, ...]], entry: Entry) ->
 
 
 def read_sizes(connection: psycopg.Connection[tuple[Any, ...]], table: str, has_words: bool) -> dict[str, int]:
-    """Read the sizes on disk of an index's parts in bytes; see `PostgresStore.sizes`."""
+    """Read how many bytes the tables and indexes of a search index take on disk; see `PostgresStore.sizes`."""
     parts: dict[str, sql.SQL | sql.Composed] = {
         "table": statements.TABLE_SIZE,
         "ids": statements.IDS_SIZE,
@@ -92,7 +98,7 @@ def read_sizes(connection: psycopg.Connection[tuple[Any, ...]], table: str, has_
 
 
 def _read_row(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> tuple[Any, ...] | None:
-    """Read an index's row; gives None if there is no row or no table yet."""
+    """Read an index's row from the table `nestvec_indexes`; returns None if the row or the table does not exist."""
     try:
         return connection.execute(statements.READ, [name], binary=True).fetchone()
     except errors.UndefinedTable:
@@ -111,4 +117,4 @@ def _parse_codecs(about: About, stored: bytes, place: str) -> tuple[Codec, ...]:
         except InputError as error:
             raise error.with_file(place) from error
         except KeyError as error:
-            raise InputError(f"is damaged (it has no codec {error})", _WROTE, file=place) from error
+            raise InputError(f"is damaged: it has no codec for {error}", _WROTE, file=place) from error

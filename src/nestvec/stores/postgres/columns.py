@@ -1,6 +1,6 @@
-"""Converts the codes of an index to columns of a PostgreSQL table and back.
+"""Converts encoded vectors (codes) to columns of a PostgreSQL table and back.
 
-| precision      | columns of the served stage       | bytes a vector | what the HNSW index is over        |
+| precision      | columns for the vector            | bytes a vector | what the HNSW index is built on    |
 |----------------|-----------------------------------|----------------|------------------------------------|
 | float32        | `embedding vector(d)`             | 4 d + 8        | `embedding::halfvec(d)`            |
 | float16, int8  | `embedding halfvec(d)`            | 2 d + 8        | `embedding`                        |
@@ -8,21 +8,22 @@
 | int2           | `code bytea`, `bits bit(d)`       | 0.375 d + 8    | `bits`, by the signs that differ   |
 | binary         | `own bytea`, `bits bit(d)`        | 0.125 d + 8    | `bits`, by the signs that differ   |
 
-pgvector has no 8-bit numbers, so int8 takes two bytes per number: the decoded value in half precision. This is so close
-to the decoded value that encoding it again gives the measured code. Below 8 bits, the column holds the code itself; a
-binary code is split into its sign `bits` and, in `own`, its two bytes of correction. So scores are always computed from
-the measured code. An index over signs needs at least 128 of them to find the right documents; below 128 dimensions,
-int2 and binary have the columns of int4.
+Scores are always computed from the codes that nestvec measured:
+
+- int8: pgvector has no 8-bit numbers, so the decoded numbers are stored in half precision. Encoding them again gives
+  the measured code.
+- int4 and int2: the column `code` holds the code.
+- binary: the code is split into `bits`, the signs, and `own`, its two bytes of correction.
+
+Below 128 dimensions an HNSW index on signs misses too many documents, so int2 and binary then have the columns of int4.
 
 The sizes are approximate: PostgreSQL saves three bytes on a value of less than 127 bytes, and a `code` that is longer
 takes three bytes more. The HNSW index takes further space: about 290 bytes per document, and a copy of the numbers or
 bits.
 
-With two stages, the first has its own columns, named `first_…`. It needs none if the second stage is float32 or float16
-and at least as wide, and the first has 4 bits or more: then the HNSW index is over
-`subvector(embedding, 1, d)::halfvec(d)`, and the first stage's codes are computed from that prefix.
-
-`_KEPT` has a row for each precision; a precision without a row is refused.
+An index with two vector formats finds a shortlist with the first and re-ranks it with the second. The first has columns
+of its own, named `first_…`, unless its codes can be computed from the second's column `embedding`: then the second is
+float32 or float16 and at least as wide, the first is not searched by signs, and neither is on principal axes.
 """
 
 from __future__ import annotations
@@ -56,13 +57,13 @@ _FEWEST = 128  # least signs for an index over signs: with 64, the nearest 100 l
 
 @dataclass(frozen=True)
 class _Kept:
-    """How codes of one precision are stored.
+    """How PostgreSQL stores vectors of one precision.
 
     Attributes:
-        numbers: pgvector's type for the decoded numbers; None if the column holds the code itself.
-        prefixes: whether encoding a prefix of these numbers gives the measured codes of that prefix.
-        signs: whether the approximate index is over the signs of the numbers.
-        whole: whether the code consists of the signs and the two bytes of correction, with nothing else.
+        numbers: pgvector's type for the decoded numbers; None if the column holds the encoded vector (code) instead.
+        prefixes: whether the codes of a smaller dimension can be computed from the first of these numbers.
+        signs: whether the HNSW index compares the signs of the numbers.
+        whole: whether a code consists only of the signs and two bytes of correction.
     """
 
     numbers: str | None = None
@@ -83,13 +84,13 @@ _KEPT = {
 
 @dataclass(frozen=True)
 class IndexTarget:
-    """The SQL expression that the approximate index covers.
+    """The SQL expression on which the HNSW index is built, and how a query is compared with it.
 
     Attributes:
-        expression: SQL expression over the table's columns.
-        form: SQL type of the query that the expression is compared with.
-        operators: operator class of the index.
-        sign: operator that computes the distance.
+        expression: SQL expression over the columns of the table of documents.
+        form: SQL type of the query's vector.
+        operators: pgvector's operator class for the HNSW index.
+        sign: SQL operator that computes the distance between the expression and the query's vector.
     """
 
     expression: str
@@ -100,11 +101,11 @@ class IndexTarget:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The columns that hold the vectors of an index.
+    """The columns of the table of documents that hold the vectors of an index.
 
     Attributes:
-        about: what the index serves.
-        codecs: one codec for each stage.
+        about: description of the index: its system, vector formats and search settings.
+        codecs: one codec for each vector format of the index.
     """
 
     about: About
@@ -112,23 +113,26 @@ class Columns:
 
     @property
     def shares_embedding(self) -> bool:
-        """Whether the first of two stages takes its numbers from the second stage's column `embedding`."""
+        """Whether the index has two vector formats and the first uses the second's column `embedding`, not its own."""
         first, last = self.about.stages[0], self.about.served
         fits = _kept(last).prefixes and first.dimension <= last.dimension and not (first.axes or last.axes)
         return len(self.about.stages) > 1 and fits and not _searched_by_signs(first)
 
     @property
     def by_signs(self) -> bool:
-        """Whether the approximate index is over signs, which are less exact than the codes."""
+        """Whether the HNSW index compares only the signs of numbers, so that it needs more candidates."""
         return _searched_by_signs(self.about.stages[0])
 
     @property
     def types(self) -> dict[str, str]:
-        """SQL types of the columns by name, in the order of `pack_rows`."""
+        """The names of the columns that hold vectors, in the order in which `pack_rows` fills them, with SQL types."""
         return {name: form for stage in self._own_stages for name, form in self._types_of(stage).items()}
 
     def pack_rows(self, vectors: NDArray[np.float32]) -> Iterator[tuple[bytes, ...]]:
-        """Encode (n, full dimension) vectors; yields each vector's column values in PostgreSQL's binary format."""
+        """Encode vectors of the system's full dimension, a row for each document.
+
+        Yields each document's column values in PostgreSQL's binary format.
+        """
         parts = []
         for stage in self._own_stages:
             form, codec = self.about.stages[stage], self.codecs[stage]
@@ -137,7 +141,7 @@ class Columns:
         return zip(*([bytes(row) for row in part] for part in parts), strict=True)
 
     def needed_columns(self, stage: int) -> list[str]:
-        """Return the names of the columns that `parse_codes` needs for a stage."""
+        """Return the names of the columns from which `parse_codes` reads the vectors of format number `stage`."""
         if stage == 0 and self.shares_embedding:
             return self.needed_columns(1)
         types = [name.removeprefix(_FIRST) for name in self._types_of(stage)]
@@ -148,14 +152,15 @@ class Columns:
         return [self._column_name(stage, name) for name in names]
 
     def parse_codes(self, stage: int, raws: Sequence[Raw]) -> NDArray[np.generic]:
-        """Read the codes of a stage from column values.
+        """Convert column values back to encoded vectors (codes).
 
         Args:
-            stage: 0 for the first stage, 1 for the second.
-            raws: n documents' values of the `needed_columns`, in PostgreSQL's binary format.
+            stage: number of the vector format: 0 for the first, 1 for the one that re-ranks.
+            raws: for each document, the values of the columns that `needed_columns` names, in PostgreSQL's binary
+                format.
 
         Returns:
-            (n, …) codes.
+            The codes, a row for each document.
         """
         if stage == 0 and self.shares_embedding:
             wide = self.codecs[1].decode(self.parse_codes(1, raws))
@@ -172,7 +177,7 @@ class Columns:
 
     @property
     def index_target(self) -> IndexTarget:
-        """The expression that the approximate index covers."""
+        """The SQL expression on which the HNSW index is built, and how a query is compared with it."""
         first = self.about.stages[0]
         if _searched_by_signs(first):
             return IndexTarget(self._column_name(0, "bits"), f"bit({first.dimension})", "bit_hamming_ops", "<~>")
@@ -184,7 +189,7 @@ class Columns:
         return IndexTarget(column, form, "halfvec_cosine_ops", "<=>")
 
     def format_query(self, query: NDArray[np.float32]) -> str:
-        """Format a (full dimension,) query for the approximate index: a list of numbers, or the signs as bits."""
+        """Format a query's vector as text for pgvector's HNSW index: a list of numbers, or the signs as 0 and 1."""
         first, codec = self.about.stages[0], self.codecs[0]
         cut = codec.cut(query[None])
         if _searched_by_signs(first):
@@ -192,19 +197,19 @@ class Columns:
         return f"[{','.join(map(str, cut[0].tolist()))}]"
 
     def check_width(self) -> None:
-        """Raise InputError if the first stage has more dimensions than pgvector's index can hold."""
+        """Raise InputError if the vectors to search have more dimensions than pgvector's HNSW index accepts."""
         first = self.about.stages[0]
         if not _searched_by_signs(first) and first.dimension > WIDEST:
             problem = f"{first.dimension} dimensions are too many for pgvector's HNSW index"
-            raise InputError(problem, f"at most {WIDEST}: choose a lower --dimension")
+            raise InputError(problem, f"at most {WIDEST} dimensions: choose a lower --dimension")
 
     @property
     def _own_stages(self) -> range:
-        """The stages that have their own columns."""
+        """The numbers of the vector formats that have columns of their own: 0 for the first, 1 for the second."""
         return range(self.shares_embedding, len(self.about.stages))
 
     def _column_name(self, stage: int, name: str) -> str:
-        """Return a column's full name, which has a prefix if the column belongs to the first of two stages."""
+        """Return a column's full name; columns of the first of two vector formats have the prefix `first_`."""
         return name if self.shares_embedding or stage == len(self.about.stages) - 1 else _FIRST + name
 
     def _types_of(self, stage: int) -> dict[str, str]:
@@ -226,7 +231,10 @@ def _searched_by_signs(stage: VectorFormat) -> bool:
 
 
 def _column_types(stage: VectorFormat, searched: bool) -> dict[str, str]:
-    """Return names and types of a stage's columns; a stage that is `searched` needs a column for the index."""
+    """Return the names and SQL types of the columns for one vector format.
+
+    If the HNSW index searches vectors of this format (`searched`), there is a column that it can be built on.
+    """
     width, kept = stage.dimension, _kept(stage)
     if kept.numbers:
         return {"embedding": f"{kept.numbers}({width})"}
@@ -238,7 +246,7 @@ def _column_types(stage: VectorFormat, searched: bool) -> dict[str, str]:
 
 
 def _pack_column(name: str, stage: VectorFormat, codec: Codec, codes: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Pack a column's values as (n, bytes) in PostgreSQL's binary format, which is big-endian."""
+    """Convert n codes to the values of one column in PostgreSQL's binary format, a row of bytes for each code."""
     if name == "embedding":
         numbers = codec.decode(codes).astype(_NUMBERS[_kept(stage).numbers or "halfvec"])
         head = np.array([stage.dimension, 0], dtype=">i2")
@@ -251,19 +259,19 @@ def _pack_column(name: str, stage: VectorFormat, codec: Codec, codes: NDArray[np
 
 
 def _prepend_header(head: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.uint8]:
-    """Put the same bytes before each row; gives (n, bytes)."""
+    """Put the same header before the bytes of each row; returns a row of bytes for each row."""
     body = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
     return np.concatenate([np.tile(head.view(np.uint8), (len(rows), 1)), body], axis=1)
 
 
 def _sign_bits(codec: Rotated, codes: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Return the (n, d) top bits of the numbers' levels, as zeros and ones."""
+    """Return the sign bit of each number in n codes of d numbers, as an (n, d) array of zeros and ones."""
     bits = np.unpackbits(codes[:, :-CORRECTION].astype(np.uint8, copy=False), axis=1)
     return bits[:, :: codec.bits][:, : codec.dimension]
 
 
 def _parse_numbers(raws: Sequence[Raw], numbers: str) -> NDArray[np.float32]:
-    """Read the (n, d) numbers of embeddings of pgvector's type `numbers`."""
+    """Read n vectors of d numbers from values of pgvector's type `numbers` in binary format; returns (n, d) float32."""
     together = np.frombuffer(b"".join(raw[0] for raw in raws), dtype=np.uint8).reshape(len(raws), -1)
     stored = np.ascontiguousarray(together[:, 4:]).view(_NUMBERS[numbers])  # the first 4 bytes are the dimension
     return stored.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Connects to PostgreSQL and translates its errors into nestvec's; messages never show a password."""
+"""Connects to a PostgreSQL server, and turns the server's errors into nestvec's errors, which never show a password."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _SESSION = (
 
 
 def redact_url(url: str) -> str:
-    """Rewrite a URL, or `name=value` pairs, as a URL without the password; raises InputError if it is malformed."""
+    """Rewrite a database's URL, or `name=value` pairs, as a URL without the password, to show it in messages.
+
+    Raises InputError if the URL is malformed.
+    """
     try:
         parts = {name: str(value) for name, value in conninfo.conninfo_to_dict(url).items()}
     except psycopg.ProgrammingError:  # whose message quotes the URL
@@ -43,18 +46,18 @@ def redact_url(url: str) -> str:
 
 
 def open_connection(url: str, limit: float | None = None) -> psycopg.Connection[tuple[Any, ...]]:
-    """Connect in autocommit mode: a transaction begins only when one is started explicitly.
+    """Connect to a PostgreSQL database in autocommit mode: a transaction begins only when one is started explicitly.
 
     Args:
         url: the database's URL.
-        limit: most seconds that a statement may take or the server may be silent; None sets no limit except
-            `PATIENCE` for waiting on a lock.
+        limit: most seconds that a statement may take or the server may be silent; None limits only the wait for a
+            locked index, to 60 seconds.
 
     Returns:
         The connection.
 
     Raises:
-        InputError: no server answers, or it refuses the login.
+        InputError: no server answers, or the server refuses the login.
     """
     given, waits, settings = conninfo.conninfo_to_dict(url), {"connect_timeout": _WAIT}, list(_SESSION)
     if limit is None:
@@ -69,7 +72,7 @@ def open_connection(url: str, limit: float | None = None) -> psycopg.Connection[
         connection = psycopg.connect(address, autocommit=True, client_encoding="UTF8")
     except psycopg.OperationalError as error:
         raise InputError(
-            f"cannot be reached ({_first_line(error)})", "a PostgreSQL server", file=redact_url(url)
+            f"cannot be reached ({_first_line(error)})", "a running PostgreSQL server", file=redact_url(url)
         ) from None
     for setting in settings:
         with suppress(psycopg.Error):  # a server without this setting works, too
@@ -79,26 +82,26 @@ def open_connection(url: str, limit: float | None = None) -> psycopg.Connection[
 
 @contextmanager
 def translated_errors(place: str) -> Iterator[None]:
-    """Translate the server's errors into nestvec's, each with a message of one line."""
+    """Open a `with` block that turns PostgreSQL's errors into nestvec's errors, with messages of one line."""
     try:
         yield
     except errors.DiskFull as error:
-        raise NestvecError(f"{place}: the server has no room left ({_first_line(error)})") from error
+        raise NestvecError(f"{place}: the server has no space left ({_first_line(error)})") from error
     except errors.LockNotAvailable as error:
         problem = "is locked by another process, which did not release the lock in time"
         raise InputError(problem, "an unlocked index: try again when that process is done", file=place) from error
     except errors.InsufficientPrivilege as error:
         raise InputError(_first_line(error), "a database role with that permission", file=place) from error
     except psycopg.OperationalError as error:
-        raise NestvecError(f"{place}: the server is gone or gave up ({_first_line(error)})") from error
+        raise NestvecError(f"{place}: the server did not complete a statement ({_first_line(error)})") from error
     except psycopg.Error as error:
-        raise NestvecError(f"{place}: the server refused ({_first_line(error)})") from error
+        raise NestvecError(f"{place}: the server refused a statement ({_first_line(error)})") from error
 
 
 def require_pgvector(connection: psycopg.Connection[tuple[Any, ...]], place: str) -> None:
-    """Enable the extension pgvector in the database if it is not; call this in a transaction.
+    """Enable the extension pgvector in the database, unless it is enabled already; call this in a transaction.
 
-    Raises InputError if the server has no pgvector or one that is too old, or if the role may not enable it.
+    Raises InputError if pgvector is not installed on the server or too old, or if the role may not enable it.
     """
     wanted = f"pgvector {'.'.join(map(str, _EXTENSION))} or newer"
     version = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
@@ -107,16 +110,16 @@ def require_pgvector(connection: psycopg.Connection[tuple[Any, ...]], place: str
             connection.execute("CREATE EXTENSION vector")
         except errors.InsufficientPrivilege as error:
             expected = "an administrator to run CREATE EXTENSION vector once in this database"
-            raise InputError("this role may not add pgvector", expected, file=place) from error
+            raise InputError("this database role may not add pgvector", expected, file=place) from error
         except (errors.FeatureNotSupported, errors.UndefinedFile) as error:
             raise InputError("the server has no pgvector", wanted, file=place) from error
     installed = connection.execute(version).fetchone()
     if installed is None or tuple(int(part) for part in installed[0].split(".")[:2]) < _EXTENSION:
-        raise InputError(f"the server's pgvector is {installed and installed[0]}", wanted, file=place)
+        raise InputError(f"the server has pgvector {installed and installed[0]}", wanted, file=place)
 
 
 def set_local(connection: psycopg.Connection[tuple[Any, ...]], name: str, value: str) -> None:
-    """Change a server setting until the transaction ends."""
+    """Change a setting of the PostgreSQL session until the transaction ends."""
     connection.execute("SELECT set_config(%s, %s, true)", [name, value])
 
 
@@ -125,16 +128,16 @@ def read_number(
     text: sql.SQL | sql.Composed | LiteralString,
     values: Sequence[object] = (),
 ) -> int:
-    """Run a statement that returns one integer; gives 0 if it returns nothing."""
+    """Run a SQL statement that returns one integer; returns 0 if the statement returns no row or NULL."""
     row = connection.execute(text, values).fetchone()
     return int(row[0]) if row and row[0] is not None else 0
 
 
 def _milliseconds(seconds: float) -> int:
-    """Convert seconds to the milliseconds of a PostgreSQL setting; at least 1, because 0 means no limit."""
+    """Convert seconds to milliseconds for a PostgreSQL setting; at least 1, because 0 would mean no limit."""
     return max(1, round(1000 * seconds))
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the first line of an error's message; the later lines quote the statement."""
+    """Return the first line of an error's message; psycopg's later lines quote the SQL statement."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,7 +1,7 @@
-"""Packs documents into a binary COPY stream, and escapes texts and fields for the database.
+"""Packs documents for PostgreSQL's binary COPY, and escapes their texts and fields.
 
-Texts and names may contain U+0000, which PostgreSQL cannot store. U+0000 is stored as U+0001 U+0001, and U+0001 as
-U+0001 U+0002. This loses nothing and keeps texts in the same byte order.
+Texts and field names may contain U+0000, which PostgreSQL cannot store. So U+0000 is stored as U+0001 U+0001, and
+U+0001 as U+0001 U+0002. Reading undoes this, and escaped texts sort in the same order as the originals.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _EXACT = 1e16  # from here on Python writes floats with an exponent, which jsonb
 
 
 def escape_text(text: str) -> str:
-    """Escape U+0000 and U+0001 in a text; see the module."""
+    """Replace U+0000 in a text, which PostgreSQL cannot store, by U+0001 U+0001, and U+0001 by U+0001 U+0002."""
     return text.replace("\x01", "\x01\x02").replace("\x00", "\x01\x01") if "\x00" in text or "\x01" in text else text
 
 
 def unescape_text(text: str) -> str:
-    """Undo `escape_text`."""
+    """Restore a text that `escape_text` escaped for PostgreSQL."""
     return text.replace("\x01\x01", "\x00").replace("\x01\x02", "\x01") if "\x01" in text else text
 
 
 def escape_fields(fields: Mapping[str, Value]) -> str:
-    """Write fields as JSON, numbers with all their digits, texts escaped."""
+    """Write a document's fields as JSON for PostgreSQL: numbers with all digits, names and texts escaped."""
     parts = (
         f"{json.dumps(escape_text(name), ensure_ascii=False)}:{_format_value(value)}" for name, value in fields.items()
     )
@@ -43,14 +43,14 @@ def escape_fields(fields: Mapping[str, Value]) -> str:
 
 
 def unescape_fields(fields: Mapping[str, Value]) -> dict[str, Value]:
-    """Undo `escape_fields`, given the parsed JSON."""
+    """Restore a document's fields from parsed JSON whose names and texts `escape_fields` escaped."""
     return {
         unescape_text(name): unescape_text(value) if isinstance(value, str) else value for name, value in fields.items()
     }
 
 
 def format_number(value: float) -> str:
-    """Write a finite number for JSON and SQL: integers exactly, other floats in the shortest form that round-trips."""
+    """Format a finite number for JSON and SQL, with as many digits as are needed to read the same number back."""
     if isinstance(value, float) and abs(value) >= _EXACT:
         return f"{int(value)}.0"
     return repr(value)
@@ -65,10 +65,10 @@ def _format_value(value: Value) -> str:
 
 
 def copy_stream(columns: Columns, batch: Batch) -> bytes:
-    """Pack a batch as a complete binary COPY stream; if an id repeats, only its last row.
+    """Pack a batch of documents for PostgreSQL's binary COPY; of documents with the same id, only the last is packed.
 
-    The columns are id, text, fields and the vector's columns; an index with keyword search adds the words, and a number
-    that is NULL here because it is assigned later.
+    The columns are id, text, fields and those of the vector. With keyword search, two follow: the document's words, and
+    its number, which is NULL because it is assigned later.
     """
     last = sorted({identifier: row for row, identifier in enumerate(batch.ids)}.values())
     words = _pack_words([batch.texts[row] for row in last], columns.about.hybrid)
@@ -88,7 +88,10 @@ def copy_stream(columns: Columns, batch: Batch) -> bytes:
 
 
 def _pack_words(texts: Sequence[str], hybrid: Hybrid | None) -> list[bytes]:
-    """Pack the last two columns of each row, its joined words and a NULL; nothing without keyword search."""
+    """Pack the two columns of keyword search for each text: its words, and NULL for the document's number.
+
+    An index without keyword search has no such columns, so nothing is packed.
+    """
     if hybrid is None:
         return [b""] * len(texts)
     joined = [join_words(words).encode() for words in split_words(texts, hybrid.lexical.forms)]

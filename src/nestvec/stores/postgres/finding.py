@@ -1,7 +1,7 @@
-"""Searches PostgreSQL by vectors: takes candidates from the approximate index or all documents, and scores their codes.
+"""Vector search in PostgreSQL: the HNSW index finds candidates, whose exact scores are computed in this process.
 
-A search is one transaction, which sees one state of the database (`Finder.snapshot`). Its statements are sent in
-pipeline mode: each is sent without waiting for the answer to the one before.
+An exact search reads the stored vectors of all documents instead. A search is one transaction, which sees one state of
+the database. Its statements are sent in pipeline mode: each is sent without waiting for the answer to the one before.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ ScoredIds = list[tuple[float, str]]  # score and escaped id, best first
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """The queries of a search and its conditions.
+    """What a vector search is asked for: its queries, the number of documents to find, and a filter.
 
     Attributes:
-        queries: (q, full dimension) float32, rows of unit length.
+        queries: float32 array with a vector of unit length for each query, in the system's full dimension.
         k: number of documents to find for each query.
-        where: conditions that documents must fulfil.
-        shown: number of documents that the user will see, if fewer than k. The search takes more care not to miss
-            these. None: all k.
+        where: conditions of a filter; a document must fulfil all of them.
+        shown: number of documents that the user will see, if fewer than k, as in a fused search; the search takes more
+            candidates so as not to miss these. None means all k.
     """
 
     queries: NDArray[np.float32]
@@ -58,16 +58,16 @@ class SearchRequest:
 
 
 class Finder:
-    """Searches the documents of one table by vectors.
+    """Vector search among the documents of one PostgreSQL table.
 
     Args:
         connection: a connection that is not in a transaction.
-        table: the table of documents.
-        columns: the table's columns.
+        table: name of the table of documents.
+        columns: the columns of this table that hold vectors.
 
     Attributes:
-        table: as given.
-        columns: as given.
+        table: name of the table of documents.
+        columns: the columns of this table that hold vectors.
     """
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], table: str, columns: Columns) -> None:
@@ -77,11 +77,11 @@ class Finder:
         self.columns = columns
 
     def find(self, request: SearchRequest, exact: bool) -> list[list[Hit]]:
-        """Find the best documents for each query, as `Store.search` does; call this inside `snapshot`."""
+        """Find the documents most similar to each query, with their texts and fields; call this inside `snapshot`."""
         return self.read_hits(self.rank(request, exact))
 
     def rank(self, request: SearchRequest, exact: bool) -> list[ScoredIds]:
-        """Find scores and ids of the best documents for each query; call this inside `snapshot`."""
+        """Find the ids of the documents most similar to each query, and their scores; call this inside `snapshot`."""
         wanted = self._first_stage_count(request.k)
         ranked: list[ScoredIds] = [] if exact else self._find_near(request, wanted)
         missed = [row for row in range(len(request.queries)) if exact or len(ranked[row]) < wanted]
@@ -96,10 +96,10 @@ class Finder:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Open a transaction in pipeline mode that reads one state of the database.
+        """Open a `with` block in a read-only transaction, in which all statements see the same state of the database.
 
-        The transaction reads the table once at its beginning, so that no build can drop the table before the block
-        ends. Raises psycopg's UndefinedTable if a build has dropped the table already.
+        The transaction begins with a read of the table, so that no build can drop the table before the block ends.
+        Raises psycopg's UndefinedTable if a build has dropped the table already.
         """
         try:
             with self._connection.pipeline():
@@ -113,13 +113,13 @@ class Finder:
             raise
 
     def execute(self, text: statements.Text, values: Sequence[object] = ()) -> psycopg.Cursor[tuple[Any, ...]]:
-        """Send a statement; its results are in PostgreSQL's binary format."""
+        """Send a SQL statement to PostgreSQL; its results come in PostgreSQL's binary format."""
         return self._connection.cursor(binary=True).execute(text, values)
 
     # The first stage
 
     def _find_near(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
-        """Find the best `wanted` documents among those that the approximate index finds."""
+        """Ask the HNSW index for candidates, score them exactly, and return the best `wanted` for each query."""
         candidates = self._candidate_count(request)
         self.execute(statements.EFFORT, [str(min(max(candidates, _EFFORT), _MOST_EFFORT))])
         text = _nearest_statement(self.table, self.columns, candidates, request.where)
@@ -128,7 +128,7 @@ class Finder:
         return [scored[:wanted] for scored in self._score_answers(0, request.queries, text, values, wanted)]
 
     def _find_all(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
-        """Find the best `wanted` of all documents, in one pass over the documents for all queries."""
+        """Find the best `wanted` documents for each query by reading the vectors of all documents once."""
         columns, best = self.columns, [list[tuple[float, str]]() for _ in request.queries]
         cut = columns.codecs[0].cut(request.queries)
         for rows in self._read_passing(request.where):
@@ -141,7 +141,7 @@ class Finder:
         return best
 
     def _read_passing(self, where: tuple[Condition, ...]) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield portions of all documents that fulfil the conditions: ids and the first stage's columns."""
+        """Read all documents that pass the filter, in portions: ids and the columns of the vectors to search."""
         text = statements.select_all(self.table, self.columns.needed_columns(0), where)
         self.execute(statements.declare_cursor(text), statements.condition_values(where))
         while rows := self.execute(statements.fetch_rows(_READ)).fetchall():
@@ -149,12 +149,12 @@ class Finder:
         self.execute(statements.DONE)
 
     def _first_stage_count(self, k: int) -> int:
-        """Return how many documents the first stage must find for k documents of the last stage."""
+        """Return how many documents to find before re-ranking, so that k remain; without re-ranking, k."""
         about = self.columns.about
         return k if len(about.stages) == 1 else max(k, about.shortlist)
 
     def _candidate_count(self, request: SearchRequest) -> int:
-        """Return how many documents to ask the approximate index for."""
+        """Return how many candidates to request from the HNSW index for each query."""
         wanted = self._first_stage_count(request.k)
         if not self.columns.by_signs:
             return wanted + _MORE
@@ -164,7 +164,7 @@ class Finder:
     # The second stage, and the texts
 
     def _rerank_shortlists(self, queries: NDArray[np.float32], shortlists: Sequence[ScoredIds]) -> list[ScoredIds]:
-        """Re-rank the shortlists by the second stage's codes."""
+        """Re-rank each query's shortlist by exact scores of vectors in the index's second format."""
         text = statements.select_ids(self.table, self.columns.needed_columns(1))
         values = ([[identifier for _, identifier in shortlist]] for shortlist in shortlists)
         return list(self._score_answers(1, queries, text, values))
@@ -177,9 +177,9 @@ class Finder:
         values: Iterator[Sequence[object]],
         wanted: int | None = None,
     ) -> Iterator[ScoredIds]:
-        """Run a statement once for each query with its values, and score the rows by a stage's codes.
+        """Run a SELECT statement once for each query, with the query's parameters, and score the documents found.
 
-        `_TOGETHER` statements are in the pipeline at a time. `wanted` is as in `score_rows`.
+        32 statements are in the pipeline at a time. `stage` and `wanted` are passed to `score_rows`.
         """
         for first in range(0, len(queries), _TOGETHER):
             part = queries[first : first + _TOGETHER]
@@ -190,17 +190,16 @@ class Finder:
     def score_rows(
         self, query: NDArray[np.float32], rows: list[tuple[Any, ...]], stage: int, wanted: int | None = None
     ) -> ScoredIds:
-        """Score documents by a stage's codes.
+        """Compute the exact vector scores of documents for one query, and sort the documents by score.
 
         Args:
-            query: (1, full dimension) float32.
-            rows: each document's id and the values of the stage's `Columns.needed_columns`.
-            stage: 0 for the first stage, 1 for the second.
-            wanted: number of best documents that are needed; None: all.
+            query: the query's vector as an array with one row, in the system's full dimension.
+            rows: for each document its id and the values of the columns that `Columns.needed_columns` names.
+            stage: number of the vector format to use: 0 for the first, 1 for the one that re-ranks.
+            wanted: number of best documents that must be in the result; None returns all documents.
 
         Returns:
-            Scores and ids, best first, of equal scores the greater id first: of all documents, or of the best `wanted`
-            and possibly some more.
+            Scores and ids, best first; of equal scores, the greater id first. There may be more than `wanted`.
         """
         if not rows:
             return []
@@ -212,7 +211,7 @@ class Finder:
         return [(score, rows[row][0]) for row, score in zip(places[0].tolist(), scores[0].tolist(), strict=True)]
 
     def read_hits(self, ranked: Sequence[ScoredIds]) -> list[list[Hit]]:
-        """Read the texts and fields of ranked documents."""
+        """Read the texts and fields of the documents that a search found; returns each query's documents in order."""
         ids = sorted({identifier for scored in ranked for _, identifier in scored})
         rows = self.execute(statements.select_ids(self.table, ["text", "fields"]), [ids]).fetchall()
         documents = {identifier: (unescape_text(text), unescape_fields(fields)) for identifier, text, fields in rows}
@@ -224,5 +223,5 @@ class Finder:
 
 @lru_cache(maxsize=64)
 def _nearest_statement(table: str, columns: Columns, count: int, where: tuple[Condition, ...]) -> bytes:
-    """Return the statement that searches the approximate index; cached, because composing it takes time."""
+    """Return the SELECT statement that searches the HNSW index; cached, because composing it takes time."""
     return statements.select_nearest(table, columns, count, where).as_bytes(None)

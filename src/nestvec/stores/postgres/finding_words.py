@@ -1,7 +1,8 @@
-"""Searches PostgreSQL by words, or by words and vectors: the database stores postings, and BM25 is computed here.
+"""Keyword search and fused search in PostgreSQL: the database stores postings, and BM25 is computed in this process.
 
-The postings of a query's words are read, and all documents that contain any of the words are scored. Of the best, those
-that pass the filter are read. For a fused search, the candidates of both searches are scored by both, then fused.
+A search reads the postings of the query's words (which documents contain them) and scores all these documents. Then it
+reads the best documents that pass the filter. A fused search gives each document that keyword or vector search found
+both scores and combines them.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ _MORE = 16  # if too few documents pass the filter, the next round reads 16 time
 
 
 class WordFinder:
-    """Searches the documents of one table by words, or by words and vectors, inside a snapshot of `finder`.
+    """Keyword search and fused search among the documents of one PostgreSQL table, inside `finder.snapshot()`.
 
     Args:
-        connection: the finder's connection.
-        finder: searches the same table by vectors.
-        hybrid: how words match, and how keyword scores fuse with vector scores.
+        connection: the connection that `finder` uses.
+        finder: vector search in the same table.
+        hybrid: settings of keyword search and of its fusion with vector search.
 
     Attributes:
-        finder: as given.
-        hybrid: as given.
+        finder: vector search in the same table.
+        hybrid: settings of keyword search and of its fusion with vector search.
     """
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], finder: Finder, hybrid: Hybrid) -> None:
@@ -56,7 +57,10 @@ class WordFinder:
         self.hybrid = hybrid
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Correct queries, see `Store.correct`; after a change of the documents, their words are counted again."""
+        """Return the queries with corrected spelling, or unchanged if the index does not correct spelling.
+
+        If documents have changed since the last call, their words are counted again first.
+        """
         lexical = self.hybrid.lexical
         if lexical.correction is None:
             return list(texts)
@@ -67,7 +71,7 @@ class WordFinder:
         return self._corrector.correct(texts)
 
     def find(self, texts: Sequence[str], k: int, where: tuple[Condition, ...]) -> list[list[Hit]]:
-        """Find the best documents for each query by words; see `Store.search_words`."""
+        """Find the best documents for each query by keyword search (BM25); see `Store.search_words`."""
         ranked: list[ScoredIds] = []
         for scores in self._score_words(texts):
             rows = self._read_best(scores, k, where, [])
@@ -76,7 +80,7 @@ class WordFinder:
         return self.finder.read_hits(ranked)
 
     def find_fused(self, texts: Sequence[str], request: SearchRequest, exact: bool, fusion: Fusion) -> list[list[Hit]]:
-        """Find the best documents for each query by words and vectors; see `Store.search_fused`."""
+        """Find the best documents for each query by fused keyword and vector scores; see `Store.search_fused`."""
         asked = replace(request, k=max(CANDIDATES, request.k), shown=request.k)
         by_vectors = self.finder.rank(asked, exact)
         one_by_one = (replace(asked, queries=query[None]) for query in asked.queries)
@@ -87,7 +91,7 @@ class WordFinder:
         return self.finder.read_hits(fused)
 
     def _score_words(self, texts: Sequence[str]) -> Iterator[WordScores]:
-        """Yield the BM25 scores of each query."""
+        """Yield for each query the BM25 scores of the documents that contain any of its words."""
         asked = [Counter(words) for words in split_words(self.correct(texts), self.hybrid.lexical.forms)]
         for first in range(0, len(asked), _TOGETHER):
             part = asked[first : first + _TOGETHER]
@@ -98,7 +102,7 @@ class WordFinder:
     def _read_best(
         self, scores: WordScores, k: int, where: tuple[Condition, ...], names: Sequence[str]
     ) -> list[tuple[Any, ...]]:
-        """Read ids, numbers and columns of documents that pass the filter, including the best k by words."""
+        """Read the best k documents by BM25 that pass the filter, and possibly more: ids, numbers and given columns."""
         text = statements.select_numbers(self.finder.table, names, where)
         conditions = statements.condition_values(where)
         room = max(k, _ROOM) if where else k
@@ -110,7 +114,10 @@ class WordFinder:
             room *= _MORE
 
     def _fuse(self, scores: WordScores, near: ScoredIds, request: SearchRequest, fusion: Fusion) -> ScoredIds:
-        """Fuse keyword and vector scores of all documents that either search found for one query; best first."""
+        """Fuse the keyword and vector scores of all documents that one of the two searches found for a query.
+
+        `near` has the results of vector search. Returns ids and fused scores, best first.
+        """
         stage = len(self.finder.columns.about.stages) - 1
         names = self.finder.columns.needed_columns(stage)
         rows = self._read_best(scores, request.k, request.where, names)

@@ -1,9 +1,11 @@
-"""Postings (which documents contain a word), packed for the database in blocks of documents, and BM25 over them.
+"""The binary format of postings (which documents contain a word, how often) in PostgreSQL, and BM25 computed from them.
 
-Each document has a number. Block b of a word's postings covers the documents 65,536 b to 65,536 (b + 1) - 1. It begins
-with two bytes: the widths in bytes of a count and of a length. Then follow (n,) document numbers minus 65,536 b,
-ascending, as uint16; (n,) counts of the word in each document; and (n,) lengths of the documents in words. Counts are
-stored and not weights, because a weight changes with every document that is added or removed.
+Each document has a number. PostgreSQL stores a word's postings in blocks: block b covers the documents with numbers
+from 65,536 b to 65,536 (b + 1) - 1. The first byte of a block states how many bytes a count takes, the second byte how
+many a length takes. Then follow, for the n documents that contain the word: n document numbers minus 65,536 b,
+ascending, as uint16; n counts of the word; and n document lengths in words.
+
+Counts are stored and not BM25 weights, because a weight changes with every document that is added or removed.
 """
 
 from __future__ import annotations
@@ -31,13 +33,13 @@ _ROOM = 4  # candidates kept while scanning blocks, for each wanted document
 
 
 class Totals(NamedTuple):
-    """Totals over all documents, which BM25 needs.
+    """Totals over all documents of an index, from which BM25 takes the mean document length.
 
     Attributes:
         documents: number of documents.
         words: number of words in all documents.
-        ordered: documents with lower numbers are in tie order, the greatest id first; documents added after the build
-            have higher numbers, in any order.
+        ordered: number of documents at the build, which are numbered from 0 by id, the greatest id first. Documents
+            that were added later have numbers from this one on, in any order.
     """
 
     documents: int = 0
@@ -45,23 +47,23 @@ class Totals(NamedTuple):
     ordered: int = 0
 
     def pack(self) -> bytes:
-        """Pack the totals for the database."""
+        """Convert the totals to the bytes that PostgreSQL stores."""
         return np.array(self, dtype="<i8").tobytes()
 
     @classmethod
     def parse(cls, raw: bytes) -> Totals:
-        """Undo `pack`."""
+        """Read the totals from the bytes that `pack` made."""
         return cls(*np.frombuffer(raw, dtype="<i8").tolist())
 
 
 @dataclass(frozen=True, eq=False)
 class Postings:
-    """A word's postings in a block.
+    """The n documents of one block that contain a word. A block is 65,536 documents with consecutive numbers.
 
     Attributes:
-        places: (n,) uint16 places of documents in the block, ascending.
-        counts: (n,) unsigned, how often each document contains the word.
-        lengths: (n,) unsigned, the number of words of each document.
+        places: each document's number minus the block's first number, ascending, as uint16.
+        counts: how often each document contains the word.
+        lengths: the number of words of each document.
     """
 
     places: NDArray[np.uint16]
@@ -70,19 +72,22 @@ class Postings:
 
     @classmethod
     def of(cls, entries: array[int]) -> Postings:
-        """Make postings from a flat array of (place, count, length) triples with ascending places."""
+        """Make postings from a flat array that has three numbers for each document, see `places`, `counts`, `lengths`.
+
+        The places must be ascending.
+        """
         places, counts, lengths = np.array(entries, dtype=np.uint32).reshape(-1, 3).T
         return cls(places.astype(np.uint16), counts, lengths)
 
     def pack(self) -> bytes:
-        """Pack the postings for the database."""
+        """Convert the postings to the bytes that PostgreSQL stores."""
         sides = [side.astype(np.min_scalar_type(int(side.max(initial=1)))) for side in (self.counts, self.lengths)]
         parts = [self.places.astype("<u2"), *(side.astype(side.dtype.newbyteorder("<")) for side in sides)]
         return bytes(side.itemsize for side in sides) + b"".join(part.tobytes() for part in parts)
 
     @classmethod
     def parse(cls, raw: bytes) -> Postings:
-        """Undo `pack`."""
+        """Read postings from the bytes that `pack` made."""
         widths = (2, raw[0], raw[1])
         size = (len(raw) - 2) // sum(widths)
         starts = (2, 2 + 2 * size, 2 + (2 + raw[0]) * size)
@@ -91,9 +96,9 @@ class Postings:
         )
 
     def replace(self, gone: Sequence[int], new: Postings) -> Postings:
-        """Return these postings without the documents at the places `gone`, and with those of `new`.
+        """Return a copy of these postings without the documents at the places `gone`, and with the postings in `new`.
 
-        The places of `new` must not be among the places that are left.
+        `new` must not have a document that these postings keep.
         """
         left = ~np.isin(self.places, np.array(gone, dtype=np.uint16))
         sides = ((self.places, new.places), (self.counts, new.counts), (self.lengths, new.lengths))
@@ -103,31 +108,35 @@ class Postings:
 
 
 def word_key(word: str) -> str:
-    """Return a word's key in the database: the word, or for a long word "#" and its hash; no word contains "#"."""
+    """Return the key under which PostgreSQL stores a word's postings: the word, or "#" and a hash if it is long.
+
+    The two kinds of keys cannot be confused, because no word contains "#".
+    """
     stored = word.encode()
     return word if len(stored) <= _LONGEST else f"#{hashlib.sha256(stored).hexdigest()}"
 
 
 def join_words(words: Sequence[str]) -> str:
-    """Join a document's words with a space after each word; a stem may be empty, but never contains a space."""
+    """Join a document's words to one text, with a space after each word; words may be empty but contain no space."""
     return "".join(f"{word} " for word in words)
 
 
 def count_words(joined: str) -> Counter[str]:
-    """Count the words in a text that `join_words` made."""
+    """Count how often each word occurs in a text that `join_words` made."""
     return Counter(joined.split(" ")[:-1])
 
 
 class WordScores:
-    """BM25 scores of a query for every document that contains any of its words.
+    """The BM25 scores, for one query, of every document that contains any of the query's words.
 
-    Scores are summed in float64 in the order of the words and rounded once to float32, as in `Bm25`.
+    Scores are summed in float64 over the words in alphabetical order and rounded once to float32, so that they equal
+    the scores of the evaluation.
 
     Args:
-        asked: how often the query contains each word.
-        postings: postings by word and block; it must have all words of the query that any document contains.
-        totals: totals over all documents.
-        lexical: BM25's k1 and b.
+        asked: each word of the query, and how often the query contains it.
+        postings: all postings of the query's words, by word and block.
+        totals: number of documents and of words in the index.
+        lexical: BM25's parameters k1 and b.
     """
 
     def __init__(
@@ -152,7 +161,7 @@ class WordScores:
         self._ordered = totals.ordered
 
     def of(self, numbers: Sequence[int]) -> NDArray[np.float32]:
-        """Return the (n,) scores of documents by their numbers; 0 for a document without any of the words."""
+        """Return the BM25 scores of the documents with the given numbers; 0 for documents without a query word."""
         wanted = np.array(numbers, dtype=np.int64)
         scores = np.zeros(len(wanted), dtype=np.float32)
         for block in np.unique(wanted // BLOCK).tolist():
@@ -162,10 +171,10 @@ class WordScores:
         return scores
 
     def best(self, k: int) -> NDArray[np.int64]:
-        """Return the numbers of the k best documents, in no order; all numbers if there are fewer than k.
+        """Return the numbers of the k documents with the highest scores, in any order; all if fewer have a score.
 
-        Of documents with equal scores, those with greater ids count as better. Documents that tie for the last place
-        and whose numbers are not in tie order are all returned, so there may be more than k.
+        Of documents with the k-th highest score, those with greater ids are preferred. Documents that were added after
+        the build are not sorted by id, so all of them with that score are returned, and there may be more than k.
         """
         numbers, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         least = np.float32(0)

@@ -1,6 +1,7 @@
-"""SQL statements for PostgreSQL: psycopg quotes the names, and values are passed as parameters.
+"""The SQL statements that nestvec sends to PostgreSQL.
 
-Everything else in a statement comes from `Columns`: fixed words and integers, never a user's text.
+No text of a user becomes part of a statement: psycopg quotes the names of tables and columns, values are passed as
+parameters, and all else is fixed SQL or an integer.
 """
 
 from __future__ import annotations
@@ -62,17 +63,20 @@ MAKE_BATCH = "CREATE TEMP TABLE IF NOT EXISTS nestvec_batch (LIKE {}) ON COMMIT 
 
 
 def fill_name(statement: LiteralString, name: str) -> sql.Composed:
-    """Fill the name of a table or function into a statement."""
+    """Put the quoted name of a table or function in place of `{}` in a SQL statement."""
     return sql.SQL(statement).format(sql.Identifier(name))
 
 
 def lock_key(name: str) -> int:
-    """Return the number of an index's advisory lock; builders hold the lock exclusively, writers share it."""
+    """Return the number of an index's advisory lock in PostgreSQL.
+
+    A build holds the lock alone; processes that add or remove documents share it.
+    """
     return int.from_bytes(hashlib.sha256(f"nestvec index {name}".encode()).digest()[:8], "big", signed=True)
 
 
 def make_table(table: str, columns: Columns) -> sql.Composed:
-    """Make the statement that creates the table of documents; adding a document fills its column `number`."""
+    """Make the SQL statement that creates the table of documents of an index."""
     own = [sql.SQL("{} {} NOT NULL").format(sql.Identifier(n), sql.SQL(t)) for n, t in columns.types.items()]
     fixed = sql.SQL('id text COLLATE "C" PRIMARY KEY, text text NOT NULL, fields jsonb NOT NULL')
     words = [sql.SQL("words text NOT NULL"), sql.SQL("number integer")] if columns.about.hybrid else []
@@ -80,26 +84,27 @@ def make_table(table: str, columns: Columns) -> sql.Composed:
 
 
 def keep_inline(table: str, columns: Columns) -> sql.Composed:
-    """Make the statement that keeps vectors in the main table: if a row is too long, its text is moved out instead.
+    """Make the SQL statement that tells PostgreSQL to keep vectors in the table's own pages, even if a row is long.
 
-    A search reads vectors and no texts.
+    PostgreSQL then moves the row's text elsewhere, so a search, which reads vectors and no texts, stays fast.
     """
     changes = [sql.SQL("ALTER {} SET STORAGE MAIN").format(sql.Identifier(name)) for name in columns.types]
     return sql.SQL("ALTER TABLE {} {}").format(sql.Identifier(table), sql.SQL(", ").join(changes))
 
 
 def make_index(table: str, columns: Columns) -> sql.Composed:
-    """Make the statement that creates the approximate (HNSW) index."""
+    """Make the SQL statement that creates the HNSW index on the vectors."""
     target = columns.index_target
     over = sql.SQL("({}) {}").format(sql.SQL(target.expression), sql.SQL(target.operators))
     return sql.SQL("CREATE INDEX ON {} USING hnsw ({})").format(sql.Identifier(table), over)
 
 
 def merge_batch(table: str, columns: Columns) -> sql.Composed:
-    """Make the statement that merges the batch into the table; rows that would not change are not written.
+    """Make the SQL statement that copies documents from the temporary batch table to `table`.
 
-    Rows are written in the order of ids, so that two writers of the same documents cannot deadlock. With keyword
-    search, new documents are numbered from the parameter on, with gaps where a document exists and keeps its number.
+    Documents that exist already are updated if they differ. Rows are written in the order of ids, so that two processes
+    writing the same documents cannot deadlock. With keyword search, the statement has a parameter: the number of the
+    first new document. Documents that exist keep their number, which leaves gaps.
     """
     words = columns.about.hybrid is not None
     names = _name_columns(columns)
@@ -122,7 +127,10 @@ def merge_batch(table: str, columns: Columns) -> sql.Composed:
 
 
 def take_staged(table: str, columns: Columns) -> sql.Composed:
-    """Move all staged documents into the table, numbered from 0 in tie order: the greatest id first."""
+    """Make the SQL statement by which a build copies the staged documents to `table`.
+
+    The documents are numbered from 0, the greatest id first.
+    """
     return sql.SQL(
         "INSERT INTO {table} ({names}, number) SELECT {names}, row_number() OVER (ORDER BY id DESC) - 1 "
         "FROM pg_temp.nestvec_staged ORDER BY id DESC"
@@ -130,18 +138,20 @@ def take_staged(table: str, columns: Columns) -> sql.Composed:
 
 
 def select_numbers(table: str, names: Sequence[str], where: Sequence[Condition]) -> sql.Composed:
-    """Select ids, numbers and columns of the documents with given numbers that fulfil the conditions.
+    """Make the SELECT statement for ids, numbers and further columns of documents with given numbers.
 
-    The first parameter is the numbers; the conditions' values follow.
+    Only documents that fulfil all conditions in `where` are selected. The first parameter of the statement is the list
+    of numbers; the values of `condition_values` follow.
     """
     asked = sql.SQL("{} WHERE number = ANY(%s::integer[])").format(_select_columns(table, ["number", *names]))
     return sql.SQL(" AND ").join([asked, *map(_condition_sql, where)])
 
 
 def select_nearest(table: str, columns: Columns, count: int, where: Sequence[Condition]) -> sql.Composed:
-    """Select ids and the first stage's columns of the documents that the approximate index finds.
+    """Make the SELECT statement by which the HNSW index finds the `count` documents nearest to a query.
 
-    The query is the last parameter.
+    It selects ids and the columns of the vectors. The query's vector is the last parameter of the statement, after the
+    values of `condition_values`.
     """
     target = columns.index_target
     by = sql.SQL("{} {} %s::{}").format(sql.SQL(target.expression), sql.SQL(target.sign), sql.SQL(target.form))
@@ -151,7 +161,7 @@ def select_nearest(table: str, columns: Columns, count: int, where: Sequence[Con
 
 
 def select_all(table: str, names: Sequence[str], where: Sequence[Condition]) -> sql.Composed:
-    """Select ids and columns of all documents that fulfil the conditions."""
+    """Make the SELECT statement for ids and further columns of all documents that fulfil the conditions in `where`."""
     rows = _select_columns(table, names)
     if not where:
         return rows
@@ -160,22 +170,25 @@ def select_all(table: str, names: Sequence[str], where: Sequence[Condition]) -> 
 
 
 def declare_cursor(text: sql.Composed) -> sql.Composed:
-    """Declare a cursor, to read the rows of a statement in portions."""
+    """Make the SQL statement that declares a cursor for a SELECT statement, to read its rows in portions."""
     return sql.SQL("DECLARE nestvec_all NO SCROLL CURSOR FOR {}").format(text)
 
 
 def fetch_rows(count: int) -> sql.Composed:
-    """Fetch the cursor's next rows, at most `count`."""
+    """Make the SQL statement that reads the next rows of the declared cursor, at most `count`."""
     return sql.SQL("FETCH {} FROM nestvec_all").format(sql.Literal(count))
 
 
 def select_ids(table: str, names: Sequence[str]) -> sql.Composed:
-    """Select ids and columns of the documents whose ids are in the parameter."""
+    """Make the SELECT statement for ids and further columns of documents with given ids.
+
+    The statement's one parameter is the list of ids.
+    """
     return sql.SQL("{} WHERE id = ANY(%s)").format(_select_columns(table, names))
 
 
 def condition_values(where: Sequence[Condition]) -> list[str]:
-    """Return the parameters of the conditions' SQL, in order."""
+    """Return the parameter values for the SQL of a filter's conditions, in the order of the placeholders."""
     values = []
     for condition in where:
         name, number = escape_text(condition.name), condition.number
@@ -189,7 +202,7 @@ def condition_values(where: Sequence[Condition]) -> list[str]:
 
 
 def _condition_sql(condition: Condition) -> sql.Composed:
-    """Write a condition as SQL with the meaning of `Condition.holds`.
+    """Write a condition of a filter, such as `price<=20`, as SQL that selects the same documents as `Condition.holds`.
 
     CASE checks the type of the field's value before it is cast; with AND, PostgreSQL might cast first.
     """
@@ -206,7 +219,7 @@ def _condition_sql(condition: Condition) -> sql.Composed:
 
 
 def _name_columns(columns: Columns) -> list[sql.Identifier]:
-    """Return the names of all columns that a batch fills."""
+    """Return the quoted names of the columns that are filled when documents are added, except `number`."""
     return [sql.Identifier(name) for name in (*_FIXED, *columns.types, *(["words"] if columns.about.hybrid else []))]
 
 
@@ -216,5 +229,5 @@ def _select_columns(table: str, names: Sequence[str]) -> sql.Composed:
 
 
 def quote_table(table: str) -> str:
-    """Quote a table's name for a cast to regclass."""
+    """Quote a table's name, so that PostgreSQL can cast it to the type regclass."""
     return sql.Identifier(table).as_string(None)

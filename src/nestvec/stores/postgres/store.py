@@ -1,13 +1,13 @@
-"""An index in PostgreSQL with pgvector: HNSW finds candidates, and nestvec scores them by the measured codes.
+"""A search index in PostgreSQL with pgvector: an HNSW index finds candidates, which nestvec then scores exactly.
 
-The table `nestvec_indexes` holds, for each index, what it serves, its codecs, and the name of its table of documents. A
-build is one transaction: it fills a new table, which replaces the old one at the end. A killed build leaves nothing
-behind. Words are in a second table (`word_table.py`); `finding_words.py` searches by words, or by words and vectors.
+The table `nestvec_indexes` has a row for each index: its description, its codecs, and the name of its table of
+documents. A build is one transaction: it fills a new table, which replaces the old one at the end. A killed build
+leaves nothing behind. Keyword search (`finding_words.py`) uses a second table, the postings (`word_table.py`).
 
-`columns.py` describes how codes become columns. A search (`finding.py`) asks the HNSW index for some more documents
-than are wanted, scores their codes in this process with nestvec's own arithmetic, and then reads the texts of the best.
-If the index finds too few documents, as with a strict filter, or if `exact` is set, the codes of all documents that
-pass the filter are read and scored.
+Vectors are stored at the precision that nestvec measured (`columns.py`). A vector search (`finding.py`) asks the HNSW
+index for some more documents than are wanted, computes their exact scores in this process, and then reads the texts of
+the best. If the HNSW index finds too few documents, as with a strict filter, or if `exact` is set, the vectors of all
+documents that pass the filter are read and scored.
 
 Raises:
     MissingExtraError: on import, if psycopg is not installed.
@@ -63,23 +63,23 @@ _TRIES = 20  # attempts to read an index while builds keep replacing it
 
 
 class PostgresStore:
-    """A `Store` in a PostgreSQL database.
+    """The `Store` that keeps documents and vectors in a PostgreSQL database with pgvector.
 
     Args:
         url: `postgresql://user:password@host:port/database`.
         name: the index's name, printable text of at most 40 bytes.
-        limit: most seconds that a statement may take; None sets no limit except `PATIENCE` for waiting on a lock.
+        limit: most seconds that a statement may take; None limits only the wait for a locked index, to 60 seconds.
 
     Raises:
         InputError: the URL or the name cannot be used, or no server answers.
 
     Attributes:
-        name: as given.
+        name: the index's name.
     """
 
     def __init__(self, url: str, name: str = "nestvec", limit: float | None = None) -> None:
         if not 0 < len(name.encode(errors="replace")) <= _NAME or not name.isprintable():
-            raise InputError(f"an index cannot be named {name!r}", f"1 to {_NAME} bytes of printable text")
+            raise InputError(f"an index cannot be named {name!r}", f"a name of 1 to {_NAME} bytes of printable text")
         self._url, self.name, self._limit = url, name, limit
         self._place = f"{redact_url(url)}, index {name!r}"
         self._held = open_connection(url, limit)
@@ -90,13 +90,13 @@ class PostgresStore:
 
     @property
     def about(self) -> About | None:
-        """What the index serves; None if no index was built yet."""
+        """Description of the index: its system, vector formats and search settings; None before the first build."""
         with self._one_at_a_time():
             entry = catalogue.find_entry(self._connection(), self.name, self._place)
         return entry.columns.about if entry else None
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
-        """Build a new index, which replaces the present one; see `Store`.
+        """Build a new index from batches of documents; when complete, it replaces the present index, see `Store`.
 
         Raises InputError if another process is building the index.
         """
@@ -118,18 +118,18 @@ class PostgresStore:
         self._finder = None
 
     def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
-        """Add documents and replace those whose ids exist; see `Store`."""
+        """Add documents to the index; a document whose id exists already replaces the old document, see `Store`."""
         for batch in batches:
             with self._one_at_a_time(), self._connection().transaction():
                 self._open_writer(about).upsert(batch)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed; see `Store`."""
+        """Remove the documents with the given ids and return how many were removed."""
         with self._one_at_a_time(), self._connection().transaction():
             return self._open_writer().delete(ids)
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """Return the ids that no document has; see `Store`."""
+        """Return those of the given ids that no document in the index has."""
         with self._reading() as finder:
             statement = statements.select_ids(finder.table, [])
             known = {
@@ -143,12 +143,12 @@ class PostgresStore:
 
     @contextmanager
     def one_state(self) -> Iterator[About]:
-        """Open a block whose reads see one state of the index; see `Store`."""
+        """Open a `with` block in which all reads see the same state of the index, whatever other processes write."""
         with self._reading() as finder:
             yield finder.columns.about
 
     def version(self) -> object:
-        """Return a value that differs once the documents have changed; see `Store`."""
+        """Return a value that changes whenever documents are added, replaced or removed."""
         with self._reading() as finder:
             statement = statements.fill_name(statements.VERSION, finder.table)
             return finder.table, self._connection().execute(statement).fetchone()
@@ -156,19 +156,19 @@ class PostgresStore:
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by vectors; see `Store`."""
+        """Find the documents whose vectors are most similar to each query's vector; see `Store`."""
         with self._reading() as finder:
             check_width(finder.columns.about, queries, self._place)
             return finder.find(SearchRequest(queries, k, tuple(where)), exact) if len(queries) else []
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Return the queries with corrected spelling, as keyword search uses them; see `Store`."""
+        """Return the queries with corrected spelling, as keyword search uses them."""
         with self._reading() as finder:
             has_words = finder.columns.about.hybrid is not None
             return self._open_word_finder(finder).correct(texts) if has_words else list(texts)
 
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
-        """Find the best documents for each query by BM25; see `Store`."""
+        """Find the best documents for each query by keyword search (BM25); see `Store`."""
         with self._reading() as finder:
             return self._open_word_finder(finder).find(texts, k, tuple(where))
 
@@ -181,7 +181,7 @@ class PostgresStore:
         exact: bool = False,
         weight: float | None = None,
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by words and vectors; see `Store`."""
+        """Find the best documents for each query by fused keyword and vector scores; see `Store`."""
         with self._reading() as finder:
             words = self._open_word_finder(finder)
             check_width(finder.columns.about, queries, self._place)
@@ -196,11 +196,11 @@ class PostgresStore:
             return read_number(self._connection(), statements.fill_name(statements.COUNT, finder.table))
 
     def size(self) -> int:
-        """Size of the tables and their indexes on disk, in bytes."""
+        """Size on disk, in bytes, of the search index: its PostgreSQL tables and their indexes."""
         return sum(self.sizes().values())
 
     def sizes(self) -> dict[str, int]:
-        """Sizes on disk in bytes, by part.
+        """Return how many bytes each part of the search index takes on disk.
 
         The parts are `table`, the table of documents; `ids`, its index by id; `vectors`, its HNSW index; and, with
         keyword search, `words`: the table of postings and the index of document numbers.
@@ -212,14 +212,17 @@ class PostgresStore:
             return catalogue.read_sizes(self._connection(), finder.table, has_words)
 
     def close(self) -> None:
-        """Close the connection; a thread that is waiting for the server gets an error."""
+        """Close the connection to PostgreSQL; a thread that is waiting for the server's answer gets an error."""
         self._held.close()
 
     # Reading
 
     @contextmanager
     def _reading(self) -> Iterator[Finder]:
-        """Give a finder that sees one state of the index until the block ends; a nested block sees the same state."""
+        """Open a `with` block in a read transaction, so that all its searches see the same state of the index.
+
+        A block inside another one uses the same transaction.
+        """
         with self._one_at_a_time():
             if self._is_reading and self._finder is not None:
                 yield self._finder
@@ -233,7 +236,7 @@ class PostgresStore:
                     self._is_reading = False
 
     def _begin(self, snapshot: ExitStack) -> Finder:
-        """Begin to read the index; if another process has replaced it, the new index."""
+        """Start a read transaction on the index's tables; if a build has replaced the tables, on the new ones."""
         self._connection()  # reconnecting drops the finder of the old connection
         finder = self._finder or self._make_finder()
         for _ in range(_TRIES):
@@ -243,8 +246,8 @@ class PostgresStore:
             except errors.UndefinedTable:
                 gone, finder = finder, self._make_finder()
                 if finder.table == gone.table:
-                    problem = "its documents are gone: the table was dropped"
-                    raise InputError(problem, "an index with its tables: build it again", file=self._place) from None
+                    problem = "its documents are gone: their table was dropped"
+                    raise InputError(problem, "a complete index: build it again", file=self._place) from None
         problem = f"other processes replaced the index {_TRIES} times while it was being opened"
         raise InputError(problem, "no builds in progress: try again when they are done", file=self._place)
 
@@ -253,7 +256,7 @@ class PostgresStore:
         return Finder(self._connection(), entry.table, entry.columns)
 
     def _open_word_finder(self, finder: Finder) -> WordFinder:
-        """Return the keyword search of this index; raises InputError if the index holds vectors alone."""
+        """Return the object that does keyword search; raises InputError if the index has no keyword search."""
         if self._word_finder is None or self._word_finder.finder is not finder:
             hybrid = finder.columns.about.require_words(self._place)
             self._word_finder = WordFinder(self._connection(), finder, hybrid)
@@ -268,19 +271,22 @@ class PostgresStore:
     # Writing
 
     def _prepare_server(self) -> None:
-        """Enable pgvector and create the table `nestvec_indexes`, unless they exist."""
+        """Enable the extension pgvector and create the table `nestvec_indexes`, unless that is done already."""
         with self._connection().transaction():
             self._connection().execute("SELECT pg_advisory_xact_lock(%s)", [statements.lock_key("")])
             require_pgvector(self._connection(), self._place)
             self._connection().execute(statements.METADATA)
 
     def _lock_for_writing(self) -> catalogue.Entry:
-        """Keep builders from replacing the index until the transaction ends; returns its entry."""
+        """Prevent builds from replacing the index until the transaction ends; returns its row in `nestvec_indexes`."""
         self._take_lock("pg_advisory_xact_lock_shared")
         return self._require_entry()
 
     def _take_lock(self, how: str) -> None:
-        """Take the index's advisory lock until the transaction ends; raises InputError if a builder holds the lock."""
+        """Lock the index until the transaction ends; raises InputError if another process is building the index.
+
+        `how` is the PostgreSQL function that takes the advisory lock, alone or shared.
+        """
         set_local(self._connection(), "lock_timeout", _PATIENCE)
         try:
             self._connection().execute(statements.fill_name(statements.LOCK, how), [statements.lock_key(self.name)])
@@ -290,9 +296,10 @@ class PostgresStore:
         self._connection().execute("SET LOCAL lock_timeout TO DEFAULT")
 
     def _open_writer(self, about: About | None = None) -> Writer:
-        """Lock the index until the transaction ends and return a writer; with keyword search, writers take turns.
+        """Lock the index until the transaction ends, and return the object that adds and removes documents.
 
-        Raises InputError if `about` is given and the index serves something else.
+        With keyword search, only one process at a time may write. Raises InputError if `about` is given and differs
+        from the index's description.
         """
         entry = self._lock_for_writing()
         entry.columns.about.require_same(about, self._place)
@@ -304,13 +311,13 @@ class PostgresStore:
     # The connection
 
     def _connection(self) -> Connection:
-        """Return the open connection; reconnect if the server has closed it."""
+        """Return the connection to PostgreSQL; connect again if it is closed."""
         if self._held.closed:
             self._held, self._finder = open_connection(self._url, self._limit), None
         return self._held
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
-        """Let one thread at a time use the connection, and translate the server's errors."""
+        """Open a `with` block in which only this thread uses the connection, and errors become nestvec's errors."""
         with self._alone, translated_errors(self._place):
             yield

@@ -1,6 +1,6 @@
 """SQL statements for keyword search in PostgreSQL, on the table of documents and the table of postings.
 
-Each has a place for the name of its table, which `fill_name` fills.
+In most of them, `{}` stands for the table's name, which `fill_name` puts in.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""The table of postings beside the table of documents: a build fills it, and every writer updates it.
+"""The PostgreSQL table of postings, which says for keyword search which documents contain which word.
 
-The table has a row for each word and block of documents (`postings.py`), and a row of totals. The table of documents
-holds each document's number and words. Removing a document therefore removes the right postings, even if another
-version of nestvec split its text into words. Writers take turns, because each block covers many documents.
+It has a row for each word and each block of 65,536 documents (`postings.py`), and a row of totals. A build fills the
+table, and every process that adds or removes documents updates it; only one may do so at a time.
+
+The table of documents stores each document's number and words. So removing a document removes the right postings, even
+if another version of nestvec split its text into words.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ _NONE = Postings.of(array("I"))
 
 
 class WordTable:
-    """The postings of one table of documents.
+    """The table of postings that belongs to one table of documents in PostgreSQL.
 
     Args:
         connection: a connection in a transaction.
@@ -51,7 +53,10 @@ class WordTable:
         self.name = name_words(documents)
 
     def make(self) -> None:
-        """Create the table and fill it from the documents, which must be numbered from 0 in tie order without gaps."""
+        """Create the table of postings and fill it from the table of documents.
+
+        The documents must be numbered from 0 without gaps, the greatest id first.
+        """
         self._connection.execute(fill_name(word_statements.INDEX_NUMBERS, self._documents))
         for statement in (word_statements.MAKE, word_statements.KEEP_OUTSIDE):
             self._connection.execute(fill_name(statement, self.name))
@@ -64,7 +69,7 @@ class WordTable:
         self._connection.execute(fill_name(word_statements.ANALYZE, self.name))
 
     def read(self, words: Iterable[str]) -> tuple[Words, Totals]:
-        """Read the postings of words, without words that no document contains, and the totals."""
+        """Read the postings of the given words, and the totals; words that no document contains are left out."""
         keys = [_TOTALS[0], *sorted(set(map(word_key, words)))]
         found: Words = defaultdict(dict)
         totals = Totals()
@@ -76,28 +81,31 @@ class WordTable:
         return found, totals
 
     def read_version(self) -> list[tuple[str]]:
-        """Read a value that differs after each transaction that changed documents."""
+        """Read a value from PostgreSQL that changes whenever documents are added, replaced or removed."""
         return self._execute(fill_name(word_statements.VERSION, self.name))
 
     def read_texts(self) -> Iterator[str]:
-        """Yield the texts of all documents; the server sends them in portions."""
+        """Yield the texts of all documents; they are read from PostgreSQL in portions."""
         self._connection.execute(statements.declare_cursor(fill_name(word_statements.TEXTS, self._documents)))
         while rows := self._execute(statements.fetch_rows(_READ)):
             yield from (unescape_text(text) for (text,) in rows)
         self._connection.execute(statements.DONE)
 
     def next_number(self) -> int:
-        """Return the number for a new document: above all numbers in use and all numbers in tie order."""
+        """Return the number for the next new document: greater than every number in use or given by the build."""
         [[last]] = self._execute(fill_name(word_statements.LAST_NUMBER, self._documents))
         _, totals = self.read([])
         return max(totals.ordered, 0 if last is None else last + 1)
 
     def read_documents(self, text: Text, values: Sequence[object] = ()) -> dict[int, str]:
-        """Read the joined words, by number, of the documents that a statement selects."""
+        """Run a SELECT statement for numbers and words of documents; returns each document's words by its number."""
         return dict(self._execute(text, values))
 
     def replace(self, before: Documents, after: Documents) -> None:
-        """Update the postings: remove documents as they were `before`, and add them as they are `after`."""
+        """Update the postings and totals after documents have changed.
+
+        `before` and `after` have the words of these documents, by number, before and after the change.
+        """
         gone = {number: words for number, words in before.items() if after.get(number) != words}
         new = {number: words for number, words in after.items() if before.get(number) != words}
         left, added = _collect_entries(gone), _collect_entries(new)
@@ -116,7 +124,7 @@ class WordTable:
         self._write({_TOTALS: Totals(documents, words, totals.ordered).pack()})
 
     def _read_by_block(self) -> Iterator[dict[int, str]]:
-        """Yield the joined words of all documents, by number, one block at a time."""
+        """Read the words of all documents, 65,536 documents at a time; yields each document's words by its number."""
         self._connection.execute(statements.declare_cursor(fill_name(word_statements.ALL_WORDS, self._documents)))
         part: dict[int, str] = {}
         while rows := self._execute(statements.fetch_rows(_READ)):
@@ -130,24 +138,27 @@ class WordTable:
         self._connection.execute(statements.DONE)
 
     def _write(self, blocks: Mapping[Key, bytes]) -> None:
-        """Write blocks; existing blocks of the same keys are replaced."""
+        """Write blocks of postings to the table; blocks that exist already are replaced."""
         keys, statement = list(blocks), fill_name(word_statements.WRITE_BLOCKS, self.name)
         for first in range(0, len(keys), _CHANGED):
             part = keys[first : first + _CHANGED]
             self._connection.execute(statement, [*_columns(part), [blocks[key] for key in part]])
 
     def _execute(self, text: Text, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run a statement and read its rows, which are in PostgreSQL's binary format."""
+        """Run a SQL statement and read all its rows, whose values come in PostgreSQL's binary format."""
         return self._connection.cursor(binary=True).execute(text, values).fetchall()
 
 
 def name_words(documents: str) -> str:
-    """Return the name of the table of postings; a documents' table has a name short enough for the suffix."""
+    """Return the name of the table of postings that belongs to a table of documents."""
     return f"{documents}_words"
 
 
 def _collect_entries(documents: Documents) -> dict[Key, array[int]]:
-    """Collect (place, count, length) triples of documents in flat arrays, by word key and block, in number order."""
+    """Collect the postings of documents: a flat array for each word and block, with three numbers for each document.
+
+    The three numbers are the document's place in the block, how often it contains the word, and its length in words.
+    """
     entries: dict[Key, array[int]] = defaultdict(lambda: array("I"))
     for number in sorted(documents):
         counts = count_words(documents[number])
@@ -158,10 +169,10 @@ def _collect_entries(documents: Documents) -> dict[Key, array[int]]:
 
 
 def _count_all(documents: Documents) -> int:
-    """Count the words of all given documents."""
+    """Return the total number of words of the given documents."""
     return sum(words.count(" ") for words in documents.values())
 
 
 def _columns(keys: Sequence[Key]) -> list[list[Any]]:
-    """Split keys into a statement's two parameters, the words and the blocks."""
+    """Split (word, block number) keys into two lists, the words and the block numbers, as parameters for SQL."""
     return [[word for word, _ in keys], [block for _, block in keys]]

@@ -1,4 +1,4 @@
-"""Writes documents to PostgreSQL: builds a whole index, adds batches to an index in use, and removes documents."""
+"""Writes documents to a search index in PostgreSQL: builds the index, adds documents to it, and removes documents."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _STAGED = "nestvec_staged"
 
 
 class Writer:
-    """Writes the documents of one index.
+    """Writes the documents of one search index to PostgreSQL.
 
     Args:
-        connection: a connection in a transaction that holds the lock against builders and other writers of words.
-        entry: the index.
-        place: the index's name for messages.
+        connection: a connection in a transaction that has locked the index.
+        entry: the index's row in the table `nestvec_indexes`.
+        place: the name that error messages give the index.
     """
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], entry: Entry, place: str) -> None:
@@ -44,7 +44,7 @@ class Writer:
         self._words = WordTable(connection, entry.table) if entry.columns.about.hybrid else None
 
     def build(self, batches: Iterable[Batch]) -> None:
-        """Create and fill the tables and indexes; if an id repeats, its last document counts."""
+        """Create and fill the index's tables and build the HNSW index; of documents with the same id, keep the last."""
         self._connection.execute(statements.make_table(self._table, self._columns))
         self._connection.execute(statements.keep_inline(self._table, self._columns))
         if self._words is None:
@@ -60,11 +60,11 @@ class Writer:
         self._make_index()
 
     def upsert(self, batch: Batch) -> None:
-        """Add documents and replace those whose ids exist."""
+        """Add documents to the index; a document whose id exists already replaces the old document."""
         self._load(self._table, batch, self._words)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed."""
+        """Remove the documents with the given ids and return how many were removed."""
         removed = 0
         for first in range(0, len(ids), _IDS):
             part = list(map(escape_text, ids[first : first + _IDS]))
@@ -75,7 +75,7 @@ class Writer:
         return removed
 
     def _load(self, table: str, batch: Batch, words: WordTable | None = None) -> None:
-        """Write a batch to a table; if `words` is given, update the postings, too."""
+        """Write a batch of documents to a table; if `words` is given, also update this table of postings."""
         if not len(batch.ids):
             return
         check_width(self._columns.about, batch.vectors, self._place)
@@ -93,7 +93,7 @@ class Writer:
         self._connection.execute(statements.EMPTY)
 
     def _make_index(self) -> None:
-        """Build the approximate index, in memory if the graph fits into the allowed memory."""
+        """Build the HNSW index; raise the server's memory limit to what the index's graph needs, at most to 4 GB."""
         connection, width = self._connection, self._columns.about.stages[0].dimension
         count = read_number(connection, statements.fill_name(statements.COUNT, self._table))
         graph = count * (_GRAPH + 4 * width) // 1024
@@ -108,7 +108,7 @@ class Writer:
 
 
 def check_width(about: About, vectors: NDArray[np.float32], place: str) -> None:
-    """Raise InputError if vectors have a different width from those that the index was built with."""
+    """Raise InputError if vectors do not have the number of dimensions that the index was built for."""
     if vectors.shape[1] != about.full_dimension:
-        problem = f"holds vectors of {about.full_dimension} numbers, not of {vectors.shape[1]}"
+        problem = f"holds vectors of {about.full_dimension} dimensions, not of {vectors.shape[1]}"
         raise InputError(problem, f"vectors of system {about.system!r}", file=place)
