@@ -63,7 +63,7 @@ class _Better(NamedTuple):
 
 
 class Corrector:
-    """Corrects the spelling of queries with the words of a catalogue. Thread-safe; the same words, same corrections.
+    """Corrects the spelling of queries with the words of a catalogue; several threads may use the same corrector.
 
     A word is known if a document contains it or a word with the same stem. Known words are not changed, nor are
     numbers, words with a digit or an underscore, and words of scripts without spaces.

@@ -3,8 +3,8 @@
     000000000000.48.int8.faiss   the documents' encoded vectors; the name begins with the segment's first row number
     000000000000.words.npy       which of these documents contain which word, if the index has keyword search
 
-A segment's documents are sorted by id, the greatest first, because of documents with equal scores the one with the
-greatest id is returned first. Indexes built before nestvec had keyword search may be in any order.
+A segment's documents are sorted by id, the greatest first: if scores are equal, a search returns the greatest id first.
+In indexes built before nestvec had keyword search, they may be in any order.
 """
 
 from __future__ import annotations
