@@ -1,7 +1,7 @@
-"""Packs documents into a binary COPY stream, and escapes texts and fields for the database.
+"""Packs documents for PostgreSQL's binary COPY, and escapes their texts and fields.
 
-Texts and names may contain U+0000, which PostgreSQL cannot store. U+0000 is stored as U+0001 U+0001, and U+0001 as
-U+0001 U+0002. This loses nothing and keeps texts in the same byte order.
+Texts and field names may contain U+0000, which PostgreSQL cannot store. So U+0000 is stored as U+0001 U+0001, and
+U+0001 as U+0001 U+0002. Reading undoes this, and escaped texts sort in the same order as the originals.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def unescape_fields(fields: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def format_number(value: float) -> str:
-    """Write a finite number for JSON and SQL: integers exactly, other floats in the shortest form that round-trips."""
+    """Format a finite number for JSON and SQL, with as many digits as are needed to read the same number back."""
     if isinstance(value, float) and abs(value) >= _EXACT:
         return f"{int(value)}.0"
     return repr(value)

@@ -1,7 +1,7 @@
 """Searches vectors in PostgreSQL: the HNSW index, or a read of all documents, gives candidates, which are then scored.
 
-A search is one transaction, which sees one state of the database (`Finder.snapshot`). Its statements are sent in
-pipeline mode: each is sent without waiting for the answer to the one before.
+An exact search reads the stored vectors of all documents instead. A search is one transaction, which sees one state of
+the database. Its statements are sent in pipeline mode: each is sent without waiting for the answer to the one before.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class SearchRequest:
     """The queries of a search, how many documents to find, and the filter conditions.
 
     Attributes:
-        queries: (q, full dimension) float32, rows of unit length.
+        queries: float32 array with a vector of unit length for each query, in the system's full dimension.
         k: number of documents to find for each query.
-        where: conditions that documents must fulfil.
-        shown: number of documents that the user will see, if fewer than k. The search takes more care not to miss
-            these. None: all k.
+        where: conditions of a filter; a document must fulfil all of them.
+        shown: number of documents that the user will see, if fewer than k, as in a fused search; the search takes more
+            candidates so as not to miss these. None means all k.
     """
 
     queries: NDArray[np.float32]
@@ -58,16 +58,16 @@ class SearchRequest:
 
 
 class Finder:
-    """Searches the documents of one table by vectors.
+    """Vector search among the documents of one PostgreSQL table.
 
     Args:
         connection: a connection that is not in a transaction.
-        table: the table of documents.
-        columns: the table's columns.
+        table: name of the table of documents.
+        columns: the columns of this table that hold vectors.
 
     Attributes:
-        table: as given.
-        columns: as given.
+        table: name of the table of documents.
+        columns: the columns of this table that hold vectors.
     """
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], table: str, columns: Columns) -> None:
@@ -96,10 +96,10 @@ class Finder:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Open a transaction in pipeline mode that reads one state of the database.
+        """Open a `with` block in a read-only transaction, in which all statements see the same state of the database.
 
-        The transaction reads the table once at its beginning, so that no build can drop the table before the block
-        ends. Raises psycopg's UndefinedTable if a build has dropped the table already.
+        The transaction begins with a read of the table, so that no build can drop the table before the block ends.
+        Raises psycopg's UndefinedTable if a build has dropped the table already.
         """
         try:
             with self._connection.pipeline():
@@ -194,14 +194,13 @@ class Finder:
         """Score documents by their codes in the index's first or second vector format.
 
         Args:
-            query: (1, full dimension) float32.
-            rows: each document's id and the values of the stage's `Columns.needed_columns`.
-            stage: 0 for the first stage, 1 for the second.
-            wanted: number of best documents that are needed; None: all.
+            query: the query's vector as an array with one row, in the system's full dimension.
+            rows: for each document its id and the values of the columns that `Columns.needed_columns` names.
+            stage: number of the vector format to use: 0 for the first, 1 for the one that re-ranks.
+            wanted: number of best documents that must be in the result; None returns all documents.
 
         Returns:
-            Scores and ids, best first, of equal scores the greater id first: of all documents, or of the best `wanted`
-            and possibly some more.
+            Scores and ids, best first; of equal scores, the greater id first. There may be more than `wanted`.
         """
         if not rows:
             return []

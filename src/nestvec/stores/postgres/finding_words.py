@@ -44,8 +44,8 @@ class WordFinder:
         hybrid: the settings of keyword search and of fused search.
 
     Attributes:
-        finder: as given.
-        hybrid: as given.
+        finder: vector search in the same table.
+        hybrid: settings of keyword search and of its fusion with vector search.
     """
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], finder: Finder, hybrid: Hybrid) -> None:

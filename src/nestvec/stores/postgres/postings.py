@@ -1,4 +1,4 @@
-"""Postings (which documents contain a word), packed for the database in blocks of documents, and BM25 over them.
+"""The binary format of postings (which documents contain a word, how often) in PostgreSQL, and BM25 computed from them.
 
 Each document has a number. Block b of a word's postings covers the documents with the numbers 65,536 b to
 65,536 (b + 1) - 1. A block begins with two bytes: how many bytes each count takes, and how many each length takes. Then
@@ -60,9 +60,9 @@ class Postings:
     """The documents of one block that contain a word, with how often each contains the word.
 
     Attributes:
-        places: (n,) uint16 places of documents in the block, ascending.
-        counts: (n,) unsigned, how often each document contains the word.
-        lengths: (n,) unsigned, the number of words of each document.
+        places: each document's number minus the block's first number, ascending, as uint16.
+        counts: how often each document contains the word.
+        lengths: the number of words of each document.
     """
 
     places: NDArray[np.uint16]
@@ -71,7 +71,10 @@ class Postings:
 
     @classmethod
     def of(cls, entries: array[int]) -> Postings:
-        """Make postings from a flat array of (place, count, length) triples with ascending places."""
+        """Make postings from a flat array that has three numbers for each document, see `places`, `counts`, `lengths`.
+
+        The places must be ascending.
+        """
         places, counts, lengths = np.array(entries, dtype=np.uint32).reshape(-1, 3).T
         return cls(places.astype(np.uint16), counts, lengths)
 
@@ -110,19 +113,20 @@ def word_key(word: str) -> str:
 
 
 def join_words(words: Sequence[str]) -> str:
-    """Join a document's words with a space after each word; a stem may be empty, but never contains a space."""
+    """Join a document's words to one text, with a space after each word; words may be empty but contain no space."""
     return "".join(f"{word} " for word in words)
 
 
 def count_words(joined: str) -> Counter[str]:
-    """Count the words in a text that `join_words` made."""
+    """Count how often each word occurs in a text that `join_words` made."""
     return Counter(joined.split(" ")[:-1])
 
 
 class WordScores:
     """The BM25 scores of all documents that contain any word of a query.
 
-    Scores are summed in float64 in the order of the words and rounded once to float32, as in `Bm25`.
+    Scores are summed in float64 over the words in alphabetical order and rounded once to float32, so that they equal
+    the scores of the evaluation.
 
     Args:
         asked: how often the query contains each word.

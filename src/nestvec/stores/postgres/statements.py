@@ -1,4 +1,4 @@
-"""SQL statements for PostgreSQL: psycopg quotes the names, and values are passed as parameters.
+"""The SQL statements that nestvec sends to PostgreSQL.
 
 Everything else in a statement is fixed SQL or comes from `Columns` (column names, types, integers), never from a user.
 """
@@ -191,7 +191,7 @@ def condition_values(where: Sequence[Condition]) -> list[str]:
 
 
 def _condition_sql(condition: Condition) -> sql.Composed:
-    """Write a condition as SQL with the meaning of `Condition.holds`.
+    """Write a condition of a filter, such as `price<=20`, as SQL that selects the same documents as `Condition.holds`.
 
     CASE checks the type of the field's value before it is cast; with AND, PostgreSQL might cast first.
     """

@@ -80,7 +80,7 @@ class WordTable:
         return self._execute(fill_name(word_statements.VERSION, self.name))
 
     def read_texts(self) -> Iterator[str]:
-        """Yield the texts of all documents; the server sends them in portions."""
+        """Yield the texts of all documents; they are read from PostgreSQL in portions."""
         self._connection.execute(statements.declare_cursor(fill_name(word_statements.TEXTS, self._documents)))
         while rows := self._execute(statements.fetch_rows(_READ)):
             yield from (unescape_text(text) for (text,) in rows)
@@ -97,7 +97,10 @@ class WordTable:
         return dict(self._execute(text, values))
 
     def replace(self, before: Documents, after: Documents) -> None:
-        """Update the postings: remove documents as they were `before`, and add them as they are `after`."""
+        """Update the postings and totals after documents have changed.
+
+        `before` and `after` have the words of these documents, by number, before and after the change.
+        """
         gone = {number: words for number, words in before.items() if after.get(number) != words}
         new = {number: words for number, words in after.items() if before.get(number) != words}
         left, added = _collect_entries(gone), _collect_entries(new)
