@@ -6,8 +6,8 @@ import shlex
 from math import ceil
 from typing import TYPE_CHECKING
 
-from nestvec.point import HYBRID
 from nestvec.recommending.power import describe_power
+from nestvec.report.answer import search_command
 from nestvec.report.content import read_content
 from nestvec.report.run_page import run_headline
 
@@ -37,10 +37,9 @@ def list_next_steps(run: Run) -> list[str]:
         ]
     steps = [f"What would help: {_say_remedies(run)}."]
     if likely := run.likely:
-        fused = " --mode fused" if likely.kind == HYBRID else ""
         steps += [
             "To try the vectors that likely hold up:",
-            f'  nestvec index {folder} {likely.options} && nestvec search {folder} "your query"{fused}',
+            f"  nestvec index {folder} {likely.options} && {search_command(folder, likely)}",
             f"  nestvec export {folder} {likely.options} --out {shlex.quote(str(run.root / 'export'))}",
         ]
     return [*steps, "To compare the measured models:", f"  nestvec serve {folder}"]

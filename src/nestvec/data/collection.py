@@ -147,7 +147,7 @@ def _read_json_text(path: Path, number: int, values: dict[str, Any]) -> tuple[st
         names = ", ".join(map(repr, values)) or "nothing"
         raise InputError(f"holds {names}", "the fields _id and text", file=path, row=number)
     if not all(isinstance(part, str) for part in parts):
-        raise InputError("its title or text is not a string", "strings as title and text", file=path, row=number)
+        raise InputError("its title or text is not a string", "strings as `title` and `text`", file=path, row=number)
     text, name = " ".join(part for part in parts if part), _name_id(path, number, identifier)
     if re.search("[\ud800-\udfff]", name + text):
         raise InputError("holds an unpaired surrogate", "valid Unicode text", file=path, row=number)
@@ -204,7 +204,8 @@ def _unknown_error(
     query, document, _ = next((fields for fields in readings if fields[0] in queries), readings[-1])
     identifier, what = (document, "corpus") if query in queries else (query, "query")
     problem = f"the id {identifier!r} is not in the {what} file"
-    return InputError(problem, f"an id that the {what} file has", file=path, row=number)
+    wanted = f"an id of the {what} file: correct the id, or add it with its text to that file"
+    return InputError(problem, wanted, file=path, row=number)
 
 
 def _read_rows(path: Path, encoding: str | None, rejects: Rejects | None = None) -> Iterator[tuple[int, str]]:

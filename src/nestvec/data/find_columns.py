@@ -92,9 +92,8 @@ def _find_grade(source: Source, settings: DataSettings) -> tuple[str | None, Cli
 def _refuse_missing_header(source: Source, settings: DataSettings) -> None:
     """Raise InputError if a delimited file seems to have no header: its first line has no known column name."""
     given = (settings.columns, settings.query, settings.document, settings.grade, settings.query_id)
-    known = {*QUERY, *QUERY_ID, *GRADE, *DOCUMENT_ID, *HEADLINE, *BODY}
-    names = {form for name in source.columns for form in (name.strip().lower(), plain_name(name))}
-    if any(given) or suffix(Path(source.name)) not in _DELIMITED or names & known:
+    known = (*QUERY, *QUERY_ID, *GRADE, *DOCUMENT_ID, *HEADLINE, *BODY)
+    if any(given) or suffix(Path(source.name)) not in _DELIMITED or well_known(source, known):
         return
     wanted = (
         "--query, --document and --grade to name columns; or, if the first line is no header, the columns' names in "

@@ -190,4 +190,4 @@ def _check_threshold(grades: Grades) -> None:
     rest = [level for level in (zero, *levels) if level < threshold]
     if gains(np.array(rest), zero).max() >= grades.relevant_from:
         problem = f"the grades just below and above the threshold {threshold:g} differ by less than a thousandth"
-        raise InputError(problem, "grades that differ by at least 0.001; multiply all grades by 1000, for example")
+        raise InputError(problem, "grades at least 0.001 apart: multiply every grade in the source by 1000")

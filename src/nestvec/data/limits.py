@@ -31,7 +31,8 @@ MOST_SET_ASIDE = 250_000  # bad rows; each stays in memory with the start of its
 def too_long_error(file: object, row: int | None, column: str | None = None) -> InputError:
     """Make the error for a record or value of more than `LONGEST` bytes."""
     problem = f"is longer than {LONGEST >> 20} MB"
-    return InputError(problem, f"at most {LONGEST >> 20} MB in a record or value", file=file, row=row, column=column)
+    wanted = f"at most {LONGEST >> 20} MB in a record or value: shorten the value, or remove the record"
+    return InputError(problem, wanted, file=file, row=row, column=column)
 
 
 def refuse_many_columns(count: int, file: object) -> None:

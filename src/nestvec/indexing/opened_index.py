@@ -254,7 +254,8 @@ class Index:
         verified = verify_index(self.selection, self.store, is_exact, reporter)
         if self.store.version() != version:  # `one_state` would make writers wait until the end of the verification
             problem = "the index was changed while it was verified"
-            raise InputError(problem, "no changes meanwhile: verify the index again", file=self._place)
+            wanted = "an index that no other process changes: verify it again"
+            raise InputError(problem, wanted, file=self._place)
         return verified
 
     def close(self) -> None:

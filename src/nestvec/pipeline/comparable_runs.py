@@ -48,7 +48,8 @@ def refuse_another_task(first: Run, second: Run) -> None:
     if apart:
         queries = len({query for query, _ in apart})
         problem = f"{len(apart):,} judgements of {queries:,} test queries differ between the runs"
-        raise InputError(problem, f"a run with the same judgements as {first.root}", file=second.folder.path("qrels"))
+        wanted = f"a second run that was measured with the same judgements as {first.root}: run it on the same data"
+        raise InputError(problem, wanted, file=second.folder.path("qrels"))
 
 
 def _lowest_relevant(run: Run) -> float:

@@ -168,6 +168,11 @@ def _is_found(columns: object, known: Collection[str]) -> bool:
     return columns is None or all(plain_name(name) in known for name in names)
 
 
+def search_command(run: str, likely: ChosenPoint) -> str:
+    """Write the command that searches a run's index of the vectors that likely hold up; `run` is the quoted folder."""
+    return f'nestvec search {run} "your query"' + (" --mode fused" if likely.kind == HYBRID else "")
+
+
 def next_commands(content: Content, folder: str) -> tuple[tuple[str, str], ...]:
     """List the commands to type next, each with a few words on what the command does."""
     run, likely = shlex.quote(folder), content.run.likely
@@ -175,7 +180,7 @@ def next_commands(content: Content, folder: str) -> tuple[tuple[str, str], ...]:
     named = "" if content.run.ships else f" {wanted}"
     build = f"nestvec index {run}{named}"
     if named and likely and likely.kind == HYBRID:  # the index of a run that recommends fused search fuses by itself
-        build += f' && nestvec search {run} "your query" --mode fused'
+        build += f" && {search_command(run, likely)}"
     return (
         ("Export the model for other programs", f"nestvec export {run}{named} --to onnx --out {run}/export"),
         ("Build the search index", build),

@@ -63,7 +63,7 @@ class Row(Point):
         if self.dimension is not None:
             VectorFormat.parse(self.format.name)
         elif self.system not in (BM25, BM25_DEFAULT):
-            raise ValueError("a dimension, because the system has vectors")
+            raise ValueError("a dimension in each row of a system with vectors")
 
     @property
     def flat(self) -> dict[str, Any]:

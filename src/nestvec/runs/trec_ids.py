@@ -74,6 +74,7 @@ def read_trec_ids(path: Path) -> tuple[dict[str, str], dict[str, str]]:
     parts = [values.get(kind) if isinstance(values, dict) else None for kind in ("queries", "documents")]
     for part in parts:
         if not isinstance(part, dict) or not all(isinstance(name, str) for name in part.values()):
-            raise InputError("is damaged", "the tables queries and documents, from ids in TREC files to ids", file=path)
+            wanted = "objects `queries` and `documents` that map ids in TREC files to ids of the run: restore the file"
+            raise InputError("is damaged", wanted, file=path)
     queries, documents = parts
     return dict(queries or {}), dict(documents or {})

@@ -129,5 +129,6 @@ def read_key(given: str | None) -> str | None:
             raise InputError(f"cannot be read ({error})", wanted, file=given) from error
     key = content.strip()
     if not key or not all("!" <= letter <= "~" for letter in key):
-        raise InputError("holds no valid API key", "a key of printable ASCII characters without spaces", file=given)
+        wanted = "a file that holds one API key, of printable ASCII characters without spaces, and nothing else"
+        raise InputError("holds no valid API key", wanted, file=given)
     return key

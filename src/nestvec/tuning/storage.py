@@ -183,7 +183,8 @@ def open_study_storage(root: Path, url: str | None, study: str) -> StudyStorage:
     try:
         return StudyStorage(JournalStorage(JournalFileBackend(str(path), lock_obj=lock)), locks)  # type: ignore[arg-type]
     except Exception as error:  # Optuna raises different errors for different kinds of damaged lines
-        raise InputError(f"is damaged ({error})", "the journal of a tuning study", file=path) from error
+        wanted = "the journal of a tuning study: restore the file, or begin the study again with another --out"
+        raise InputError(f"is damaged ({error})", wanted, file=path) from error
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -66,7 +66,8 @@ class TuneSettings:
                 "--repeats N, the number of trainings at each data size",
             )
         if not isinstance(self.aim, str):
-            raise InputError(f"--aim is {self.aim!r}", "text such as recall@10")
+            wanted = "a metric as text, alone or with a vector format: recall@10, or recall@10.48.int8"
+            raise InputError(f"--aim is {self.aim!r}", wanted)
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any], where: str = "the settings") -> TuneSettings:
